@@ -1,0 +1,1 @@
+"""Load balancers: their own word on each backend."""

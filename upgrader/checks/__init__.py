@@ -1,0 +1,1 @@
+"""Pre-flight checks, one subject a file."""

@@ -1,0 +1,1 @@
+"""The flow, one verb a file: preflight, apply, observe, decide, roll_back."""

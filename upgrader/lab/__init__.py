@@ -1,0 +1,1 @@
+"""The embedded rehearsal: a real Kubernetes without containers."""

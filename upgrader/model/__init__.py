@@ -1,0 +1,1 @@
+"""Pure data: no clock, no file, no socket."""

@@ -1,0 +1,1 @@
+"""Signal sources: each turns the fleet into readings."""

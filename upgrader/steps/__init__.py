@@ -1,0 +1,1 @@
+"""Kinds of step: what one intent does, and how it is undone."""

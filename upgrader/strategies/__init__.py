@@ -1,0 +1,1 @@
+"""Strategies: playbook and current state in, steps out."""

@@ -1,0 +1,1 @@
+"""Public fakes, and the contract suites of the plugin kinds."""
