@@ -1,0 +1,223 @@
+"""The gateway's pods and workloads at one moment, old and new told apart; built from what a watch holds."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+from upgrader.model.ports import Manifest, Ref
+
+POD_HASH_LABEL = "pod-template-hash"
+"""Set by the Deployment controller on ReplicaSets and their pods (Kubernetes docs, Deployments)."""
+
+
+class Side(StrEnum):
+    """Which version a pod runs."""
+
+    OLD = "old"
+    """Made from a pod template that was live when the run was planned."""
+    NEW = "new"
+    """Made from any other."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pod:
+    """One pod as last seen.
+
+    Args:
+        name: Its name.
+        namespace: Its namespace.
+        uid: Its uid: what counters are kept under.
+        address: Its IP; empty until it has one.
+        workload: The Deployment it belongs to.
+        group: The playbook's group of that Deployment; empty for a dependent one found by its Service.
+        side: Old or new.
+        ready: Its Ready condition.
+        terminating: It has a deletion time.
+        restarts: Restarts of its containers together, init containers included.
+        waiting: Why a container waits (``CrashLoopBackOff``, ``ErrImagePull`` …), or the empty text.
+        images: The images of its containers.
+        ready_at: When it turned Ready, as the API writes it; empty if it is not.
+        created_at: When it was created, as the API writes it.
+    """
+
+    name: str
+    namespace: str
+    uid: str
+    address: str
+    workload: str
+    group: str
+    side: Side
+    ready: bool
+    terminating: bool
+    restarts: int
+    waiting: str
+    images: tuple[str, ...]
+    ready_at: str = ""
+    created_at: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Workload:
+    """One Deployment as last seen; the numbers are pods.
+
+    Args:
+        ref: Its name.
+        group: The playbook's group; empty for a dependent one.
+        replicas: Wanted (``spec.replicas``).
+        total: Existing, old and new (``status.replicas``).
+        updated: Of the newest template (``status.updatedReplicas``).
+        available: ``status.availableReplicas``.
+        paused: ``spec.paused``.
+        generation: ``metadata.generation``.
+        observed: ``status.observedGeneration``; the status is stale while it is smaller.
+        max_surge: ``spec.strategy.rollingUpdate.maxSurge`` as live (number or percentage text).
+        max_unavailable: ``…maxUnavailable`` as live.
+        progress_deadline_exceeded: The Progressing condition says so.
+    """
+
+    ref: Ref
+    group: str
+    replicas: int
+    total: int
+    updated: int
+    available: int
+    paused: bool
+    generation: int
+    observed: int
+    max_surge: int | str
+    max_unavailable: int | str
+    progress_deadline_exceeded: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Fleet:
+    """All workloads under upgrade, and their pods.
+
+    Args:
+        workloads: In the order of the playbook's groups, dependents last.
+        pods: All pods of these, terminating ones included.
+        age_seconds: How old this picture may be; 0 while the watch is connected.
+        error: Why it is old, or the empty text.
+    """
+
+    workloads: tuple[Workload, ...]
+    pods: tuple[Pod, ...]
+    age_seconds: float = 0.0
+    error: str = ""
+
+    def workload(self, name: str) -> Workload | None:
+        """Return the workload of that name, or ``None``."""
+        return next((w for w in self.workloads if w.ref.name == name), None)
+
+    def of_group(self, group: str) -> tuple[Pod, ...]:
+        """Return the pods of one group."""
+        return tuple(pod for pod in self.pods if pod.group == group)
+
+    def of_side(self, side: Side, *, workload: str = "") -> tuple[Pod, ...]:
+        """Return the pods of one side, of one workload if named."""
+        return tuple(pod for pod in self.pods if pod.side is side and workload in ("", pod.workload))
+
+
+@dataclass(frozen=True, slots=True)
+class Members:
+    """Which workloads are under upgrade, and what was old when the run was planned.
+
+    Args:
+        groups: Deployment name → the playbook's group (empty for a dependent one), in order.
+        old_hashes: Deployment name → the pod-template-hashes that count as old.
+    """
+
+    groups: Mapping[str, str]
+    old_hashes: Mapping[str, frozenset[str]]
+
+
+def fleet_of(
+    objects: Iterable[Manifest], members: Members, *, age_seconds: float = 0.0, error: str = ""
+) -> Fleet:
+    """Build the picture from watched Deployments, ReplicaSets and Pods; foreign objects are passed over."""
+    by_kind: dict[str, list[Manifest]] = {"Deployment": [], "ReplicaSet": [], "Pod": []}
+    for one in objects:
+        if one.get("kind") in by_kind:
+            by_kind[one["kind"]].append(one)
+    owners = {rs["metadata"]["name"]: _owner(rs) for rs in by_kind["ReplicaSet"]}
+    live = {one["metadata"]["name"]: one for one in by_kind["Deployment"]}
+    workloads = tuple(_workload(live[name], group) for name, group in members.groups.items() if name in live)
+    pods = tuple(
+        _pod(pod, workload, members)
+        for pod in by_kind["Pod"]
+        if (workload := owners.get(_owner(pod), "")) in members.groups
+    )
+    return Fleet(workloads, pods, age_seconds, error)
+
+
+def current_hashes(objects: Iterable[Manifest], deployment: str) -> frozenset[str]:
+    """Return the pod-template-hashes of a Deployment's newest ReplicaSet and of every one that has pods."""
+    mine = [
+        one
+        for one in objects
+        if one.get("kind") == "ReplicaSet" and _owner(one) == deployment
+    ]
+    newest = max(mine, key=_revision, default=None)
+    kept = [one for one in mine if one is newest or one.get("spec", {}).get("replicas")]
+    return frozenset(one["metadata"]["labels"][POD_HASH_LABEL] for one in kept)
+
+
+def _revision(replica_set: Manifest) -> int:
+    return int(replica_set["metadata"].get("annotations", {}).get("deployment.kubernetes.io/revision", 0))
+
+
+def _owner(one: Manifest) -> str:
+    owners = one["metadata"].get("ownerReferences") or ()
+    return next((str(o["name"]) for o in owners if o.get("controller")), "")
+
+
+def _workload(live: Manifest, group: str) -> Workload:
+    spec, status = live["spec"], live.get("status") or {}
+    rolling = (spec.get("strategy") or {}).get("rollingUpdate") or {}
+    conditions = {c["type"]: c for c in status.get("conditions") or ()}
+    return Workload(
+        ref=Ref.of(live),
+        group=group,
+        replicas=int(spec.get("replicas", 1)),
+        total=int(status.get("replicas") or 0),
+        updated=int(status.get("updatedReplicas") or 0),
+        available=int(status.get("availableReplicas") or 0),
+        paused=bool(spec.get("paused")),
+        generation=int(live["metadata"].get("generation") or 0),
+        observed=int(status.get("observedGeneration") or 0),
+        max_surge=rolling.get("maxSurge", "25%"),
+        max_unavailable=rolling.get("maxUnavailable", "25%"),
+        progress_deadline_exceeded=(conditions.get("Progressing") or {}).get("reason")
+        == "ProgressDeadlineExceeded",
+    )
+
+
+def _pod(pod: Manifest, workload: str, members: Members) -> Pod:
+    metadata, status = pod["metadata"], pod.get("status") or {}
+    ready = next((c for c in status.get("conditions") or () if c["type"] == "Ready"), {})
+    is_old = metadata.get("labels", {}).get(POD_HASH_LABEL) in members.old_hashes.get(workload, frozenset())
+    containers = [*(status.get("initContainerStatuses") or ()), *(status.get("containerStatuses") or ())]
+    is_ready = ready.get("status") == "True"
+    return Pod(
+        name=metadata["name"],
+        namespace=metadata["namespace"],
+        uid=metadata["uid"],
+        address=status.get("podIP") or "",
+        workload=workload,
+        group=members.groups[workload],
+        side=Side.OLD if is_old else Side.NEW,
+        ready=is_ready,
+        terminating=bool(metadata.get("deletionTimestamp")),
+        restarts=sum(int(c.get("restartCount") or 0) for c in containers),
+        waiting=next((r for c in containers if (r := _waiting(c))), ""),
+        images=tuple(c["image"] for c in pod["spec"]["containers"]),
+        ready_at=str(ready.get("lastTransitionTime") or "") if is_ready else "",
+        created_at=str(metadata.get("creationTimestamp") or ""),
+    )
+
+
+def _waiting(container: Mapping[str, Any]) -> str:
+    return str(((container.get("state") or {}).get("waiting") or {}).get("reason") or "")
