@@ -6,7 +6,7 @@ a deadline. Reads are retried inside the adapter; writes never are.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
@@ -377,3 +377,50 @@ class Journal(Protocol):
 
     def records(self) -> Iterator[Mapping[str, Any]]:
         """Read all records, oldest first; a torn last line is dropped."""
+
+
+class Http(Protocol):
+    """Plain HTTP to something with a URL: a balancer's admin page, a provider's API."""
+
+    def get(self, url: str, *, deadline_seconds: float) -> Answer:
+        """Fetch once; no answer is an `Answer` with an error, never an exception."""
+
+
+@dataclass(frozen=True, slots=True)
+class ProbeSpec:
+    """One kind of request to send.
+
+    Args:
+        url: Where to.
+        rate_per_second: > 0.
+        expect: The HTTP status that is right; any other, or no answer, is a failure.
+        headers: Sent along; may hold secrets, never logged.
+        timeout_seconds: > 0; after it the probe has failed.
+    """
+
+    url: str
+    rate_per_second: float
+    expect: int
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    timeout_seconds: float = 2.0
+
+
+@dataclass(frozen=True)
+class Ports:
+    """Everything a plugin may reach the world through.
+
+    Args:
+        clock: Time.
+        kube: The API server.
+        helm: The release.
+        http: Plain HTTP.
+        sweep: Makes a reader of many pods; takes ``auto``, ``direct``, ``portforward`` or ``apiserver``.
+        prober: Makes a background prober.
+    """
+
+    clock: Clock
+    kube: Kube
+    helm: Helm
+    http: Http
+    sweep: Callable[[str], Sweep]
+    prober: Callable[[ProbeSpec], Prober]

@@ -1,0 +1,221 @@
+"""What a plugin of each kind is: signal and balancer, check, step and strategy."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any, Protocol
+
+from upgrader.model.fleet import Fleet
+from upgrader.model.ports import Chart, Denied, Manifest, Ports, Ref, Rendered, Revision
+from upgrader.model.reading import Reading
+
+if TYPE_CHECKING:
+    from upgrader.model.playbook import Playbook
+
+
+class Signal(Protocol):
+    """A source of readings. A module ``upgrader/signals/KIND.py`` has ``build(settings, ports) -> Signal``.
+
+    A balancer (``upgrader/balancers/KIND.py``, same door) is a signal that speaks of backends: its readings
+    carry ``new_healthy``, ``old_healthy`` and ``new_total`` in their values.
+    """
+
+    name: str
+    interval_seconds: float
+
+    def read(self, fleet: Fleet) -> Reading:
+        """Look once, within a second; what cannot be read is a `Reading` with an error."""
+
+    def close(self) -> None:
+        """Stop what runs in the background."""
+
+
+SignalFactory = Callable[[Mapping[str, Any], Ports], Signal]
+
+
+class Severity(StrEnum):
+    """What a finding does to the run."""
+
+    BLOCK = "block"
+    """Refuse, unless waived with a reason."""
+    WARN = "warn"
+    INFO = "info"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What one pre-flight rule has to say.
+
+    Args:
+        rule: Its id, such as ``drain-budget``; what the playbook waives.
+        severity: What it does.
+        seen: A sentence with the object and the numbers.
+        remedy: What to do.
+        source: Where the rule comes from: a link or an issue number.
+        waived: The reason the playbook gave, or the empty text.
+    """
+
+    rule: str
+    severity: Severity
+    seen: str
+    remedy: str = ""
+    source: str = ""
+    waived: str = ""
+
+
+@dataclass(frozen=True)
+class Survey:
+    """All that was read before a run, so that checks and strategies need no port.
+
+    Args:
+        playbook: The playbook.
+        server_version: Such as ``v1.37.2``.
+        cluster_uid: Tells one cluster from another.
+        helm_version: Such as ``v4.3.1``.
+        history: The release's revisions, oldest first.
+        known_good: The revision to go back to; 0 if there is none.
+        apply_method: ``ssa`` or ``csa``, of the known-good revision.
+        chart: The target chart, pinned; ``None`` when the target is a revision of the history.
+        old: What the known-good revision holds.
+        new: What the target will send.
+        live: The live objects of both, and the Deployments under upgrade.
+        dry_run: The answer of the API server to each object of ``new`` (server-side apply, dry run, manager ``helm``).
+        dry_run_back: The same for ``old``: the rehearsal of the way back.
+        groups: Deployment → the playbook's group, in the playbook's order; dependents have an empty group.
+        services: The Services of groups that have one, by group.
+        nearby: HPAs, PDBs, Pods, ReplicaSets, Nodes, Jobs and webhook configurations that may matter.
+        rights: ``verb resource`` → whether we may.
+        trial: One reading of every signal.
+    """
+
+    playbook: Playbook
+    server_version: str
+    cluster_uid: str
+    helm_version: str
+    history: tuple[Revision, ...]
+    known_good: int
+    apply_method: str
+    chart: Chart | None
+    old: Rendered
+    new: Rendered
+    live: Mapping[Ref, Manifest]
+    dry_run: Mapping[Ref, Manifest | Denied]
+    dry_run_back: Mapping[Ref, Manifest | Denied]
+    groups: Mapping[str, str]
+    services: Mapping[str, Manifest] = field(default_factory=dict)
+    nearby: tuple[Manifest, ...] = ()
+    rights: Mapping[str, bool] = field(default_factory=dict)
+    trial: Mapping[str, Reading] = field(default_factory=dict)
+
+
+class Check(Protocol):
+    """A module ``upgrader/checks/SUBJECT.py`` has ``RULES`` (rule → one line) and ``check``."""
+
+    RULES: Mapping[str, str]
+
+    def check(self, survey: Survey) -> Iterable[Finding]:
+        """Return a finding for each rule that has something to say; pure."""
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a step, its brake or its undo is.
+
+    Args:
+        done: Nothing is left to do.
+        detail: One sentence for the view; the same sentence while nothing changed.
+        failed: Why it can never be done, or the empty text.
+        facts: What the next look needs to know and the journal keeps, such as a process id.
+    """
+
+    done: bool
+    detail: str
+    failed: str = ""
+    facts: Mapping[str, Any] = field(default_factory=dict)
+
+
+class Gate(StrEnum):
+    """What must pass after a step before the next."""
+
+    NONE = "none"
+    STAND = "stand"
+    """The pass gate of the statistics, at least ``gate.stand``."""
+    BAKE = "bake"
+    """The same, at least ``bake``."""
+    SETTLE = "settle"
+    """Facts and probes only: for steps after which there is no baseline."""
+
+
+@dataclass(frozen=True, slots=True)
+class StepPlan:
+    """One step as a strategy plans it: data only, so that the journal can hold it.
+
+    Args:
+        id: Unique in the run, such as ``roll proxies 3``.
+        kind: The file in ``upgrader/steps/``, or an entry point.
+        gate: What must pass afterwards.
+        settings: What the kind needs; JSON values.
+        deadline_seconds: How long it may take, > 0; after it the step has failed.
+        new_share: The share of the gateway's pods that run the new version afterwards, 0-1.
+    """
+
+    id: str
+    kind: str
+    gate: Gate
+    settings: Mapping[str, Any]
+    deadline_seconds: float
+    new_share: float = 0.0
+
+
+@dataclass(frozen=True)
+class Scene:
+    """What a step acts in.
+
+    Args:
+        ports: The world.
+        fleet: The gateway at this moment.
+        measured: What preflight wrote into the journal's header.
+        facts: What this step's records in the journal said so far.
+    """
+
+    ports: Ports
+    fleet: Fleet
+    measured: Mapping[str, Any]
+    facts: Mapping[str, Any]
+
+
+class Step(Protocol):
+    """One kind of step. ``upgrader/steps/KIND.py`` has ``build(plan: StepPlan) -> Step``. No call blocks over a second.
+
+    A step is driven by levels, never by edges: `poll` may be called by another process than `start`, any
+    number of times, and brings what is nearer to what shall be.
+    """
+
+    plan: StepPlan
+
+    def describe(self) -> str:
+        """Say in one sentence what it will do."""
+
+    def is_done(self, scene: Scene) -> bool:
+        """Look whether it is done already; asked before `start`, and after a crash."""
+
+    def start(self, scene: Scene) -> Mapping[str, Any]:
+        """Begin, and return facts for the journal."""
+
+    def poll(self, scene: Scene) -> Progress:
+        """Bring it nearer to its end, and say how far it is."""
+
+    def brake(self, scene: Scene) -> Progress:
+        """Replace nothing more, and say whether that holds; called again until it does."""
+
+    def undo(self, scene: Scene) -> Progress:
+        """Bring it nearer to how it was before; called until done, also when it never began."""
+
+
+class Strategy(Protocol):
+    """``upgrader/strategies/KIND.py`` has ``plan``."""
+
+    def plan(self, survey: Survey) -> tuple[StepPlan, ...]:
+        """Return the steps; pure."""
