@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
@@ -75,6 +77,9 @@ class Workload:
         observed: ``status.observedGeneration``; the status is stale while it is smaller.
         max_surge: ``spec.strategy.rollingUpdate.maxSurge`` as live (number or percentage text).
         max_unavailable: ``…maxUnavailable`` as live.
+        wanted_new: Pods the ReplicaSets of new templates shall have; moves before any pod exists.
+        wanted_old: The same for old templates.
+        template: Digest of the live pod template; it changes before a paused Deployment makes a ReplicaSet.
         progress_deadline_exceeded: The Progressing condition says so.
     """
 
@@ -89,6 +94,9 @@ class Workload:
     observed: int
     max_surge: int | str
     max_unavailable: int | str
+    wanted_new: int = 0
+    wanted_old: int = 0
+    template: str = ""
     progress_deadline_exceeded: bool = False
 
 
@@ -111,6 +119,12 @@ class Fleet:
     def workload(self, name: str) -> Workload | None:
         """Return the workload of that name, or ``None``."""
         return next((w for w in self.workloads if w.ref.name == name), None)
+
+    def new_share(self, groups: frozenset[str]) -> float:
+        """Return the share of wanted pods that run the new version, 0-1, over the named groups."""
+        mine = [w for w in self.workloads if w.group in groups]
+        wanted = sum(w.wanted_new + w.wanted_old for w in mine)
+        return sum(w.wanted_new for w in mine) / wanted if wanted else 0.0
 
     def of_group(self, group: str) -> tuple[Pod, ...]:
         """Return the pods of one group."""
@@ -144,7 +158,11 @@ def fleet_of(
             by_kind[one["kind"]].append(one)
     owners = {rs["metadata"]["name"]: _owner(rs) for rs in by_kind["ReplicaSet"]}
     live = {one["metadata"]["name"]: one for one in by_kind["Deployment"]}
-    workloads = tuple(_workload(live[name], group) for name, group in members.groups.items() if name in live)
+    workloads = tuple(
+        _workload(live[name], group, _wanted(by_kind["ReplicaSet"], name, members))
+        for name, group in members.groups.items()
+        if name in live
+    )
     pods = tuple(
         _pod(pod, workload, members)
         for pod in by_kind["Pod"]
@@ -174,7 +192,23 @@ def _owner(one: Manifest) -> str:
     return next((str(o["name"]) for o in owners if o.get("controller")), "")
 
 
-def _workload(live: Manifest, group: str) -> Workload:
+def template_digest(deployment: Manifest) -> str:
+    """Return a digest of a Deployment's live pod template."""
+    template = json.dumps(deployment["spec"]["template"], sort_keys=True)
+    return hashlib.sha256(template.encode()).hexdigest()[:16]
+
+
+def _wanted(replica_sets: Iterable[Manifest], deployment: str, members: Members) -> dict[Side, int]:
+    wanted = {Side.NEW: 0, Side.OLD: 0}
+    old = members.old_hashes.get(deployment, frozenset())
+    for one in replica_sets:
+        if _owner(one) == deployment:
+            side = Side.OLD if one["metadata"]["labels"][POD_HASH_LABEL] in old else Side.NEW
+            wanted[side] += int(one["spec"].get("replicas") or 0)
+    return wanted
+
+
+def _workload(live: Manifest, group: str, wanted: Mapping[Side, int]) -> Workload:
     spec, status = live["spec"], live.get("status") or {}
     rolling = (spec.get("strategy") or {}).get("rollingUpdate") or {}
     conditions = {c["type"]: c for c in status.get("conditions") or ()}
@@ -190,6 +224,9 @@ def _workload(live: Manifest, group: str) -> Workload:
         observed=int(status.get("observedGeneration") or 0),
         max_surge=rolling.get("maxSurge", "25%"),
         max_unavailable=rolling.get("maxUnavailable", "25%"),
+        wanted_new=wanted[Side.NEW],
+        wanted_old=wanted[Side.OLD],
+        template=template_digest(live),
         progress_deadline_exceeded=(conditions.get("Progressing") or {}).get("reason")
         == "ProgressDeadlineExceeded",
     )
