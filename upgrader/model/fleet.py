@@ -173,11 +173,7 @@ def fleet_of(
 
 def current_hashes(objects: Iterable[Manifest], deployment: str) -> frozenset[str]:
     """Return the pod-template-hashes of a Deployment's newest ReplicaSet and of every one that has pods."""
-    mine = [
-        one
-        for one in objects
-        if one.get("kind") == "ReplicaSet" and _owner(one) == deployment
-    ]
+    mine = [one for one in objects if one.get("kind") == "ReplicaSet" and _owner(one) == deployment]
     newest = max(mine, key=_revision, default=None)
     kept = [one for one in mine if one is newest or one.get("spec", {}).get("replicas")]
     return frozenset(one["metadata"]["labels"][POD_HASH_LABEL] for one in kept)

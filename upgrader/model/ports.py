@@ -109,10 +109,14 @@ class Kube(Protocol):
             selector: A label selector; empty for all.
         """
 
-    def apply(self, manifest: Manifest, *, manager: str, dry_run: bool = False, force: bool = False) -> Manifest | Denied:
+    def apply(
+        self, manifest: Manifest, *, manager: str, dry_run: bool = False, force: bool = False
+    ) -> Manifest | Denied:
         """Server-side apply; a refusal of the object itself (403, 409, 422) is a value."""
 
-    def patch(self, ref: Ref, body: Any, *, kind: PatchKind = PatchKind.MERGE, dry_run: bool = False) -> Manifest:
+    def patch(
+        self, ref: Ref, body: Any, *, kind: PatchKind = PatchKind.MERGE, dry_run: bool = False
+    ) -> Manifest:
         """Patch one object as field manager ``upgrader`` and return it as it now is."""
 
     def create(self, manifest: Manifest) -> Manifest:
@@ -305,7 +309,9 @@ class Sweep(Protocol):
 
     reach: str
 
-    def read(self, endpoints: Sequence[Endpoint], path: str, *, deadline_seconds: float) -> Mapping[str, Answer]:
+    def read(
+        self, endpoints: Sequence[Endpoint], path: str, *, deadline_seconds: float
+    ) -> Mapping[str, Answer]:
         """Return an answer for every endpoint, by key; a pod that did not answer has an error."""
 
     def close(self) -> None:

@@ -1,0 +1,246 @@
+"""A run as its journal tells it: frozen, and changed only by folding one more record in."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from types import MappingProxyType
+from typing import Any
+
+from upgrader.errors import JournalDamaged
+from upgrader.model.evidence import Meter
+from upgrader.model.phase import TERMINAL, Event, Phase, next_phase
+from upgrader.model.plugins import Gate, StepPlan
+from upgrader.model.policy import BRAKE_EVIDENCE, Policy
+from upgrader.model.reading import Reading
+from upgrader.model.record import RULE, SCHEMA, Kind, Record
+
+NOTHING: Mapping[str, Any] = MappingProxyType({})
+
+
+@dataclass(frozen=True, slots=True)
+class Totals:
+    """Requests counted by one signal during the run."""
+
+    new_requests: float = 0
+    new_failures: float = 0
+    old_requests: float = 0
+    old_failures: float = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """Everything known of a run.
+
+    Args:
+        header: The body of the first record.
+        policy: The numbers it is judged by.
+        steps: The plan.
+        phase: Where it stands.
+        came_from: Where the last hold came from.
+        index: The step being done or just done.
+        seq: Number of the last record.
+        prev: Its hash.
+        at: When it was written, UTC seconds.
+        since: When the phase began.
+        began: When the run began.
+        intents: What has been begun: ``start ID``, ``undo ID``, ``brake ID``.
+        ended: What has ended, in the same words.
+        facts: What each step's records said, by step id.
+        meters: The evidence meter of each counting signal.
+        latest: The last reading of each signal.
+        good_at: When each signal last had usable data.
+        gate_seconds: Seconds of good looks since the step was done, by counting signal.
+        gate_since: Since when the gate has waited, holds included; anew after a resume.
+        calm_since: Since when the evidence has been below the brake's mark.
+        verdict: The body of the last verdict.
+        reason: Why the phase was entered.
+        seconds_in: Seconds spent in each phase.
+        totals: Requests of each counting signal.
+    """
+
+    header: Mapping[str, Any]
+    policy: Policy
+    steps: tuple[StepPlan, ...]
+    phase: Phase = Phase.PLANNED
+    came_from: Phase = Phase.APPLYING
+    index: int = 0
+    seq: int = 0
+    prev: str = ""
+    at: float = 0.0
+    since: float = 0.0
+    began: float = 0.0
+    intents: frozenset[str] = frozenset()
+    ended: frozenset[str] = frozenset()
+    facts: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    meters: Mapping[str, Meter] = field(default_factory=dict)
+    latest: Mapping[str, Reading] = field(default_factory=dict)
+    good_at: Mapping[str, float] = field(default_factory=dict)
+    gate_seconds: Mapping[str, float] = field(default_factory=dict)
+    gate_since: float = 0.0
+    calm_since: float = 0.0
+    verdict: Mapping[str, Any] = NOTHING
+    reason: str = ""
+    seconds_in: Mapping[str, float] = field(default_factory=dict)
+    totals: Mapping[str, Totals] = field(default_factory=dict)
+
+    @property
+    def step(self) -> StepPlan:
+        """Return the step being done or just done."""
+        return self.steps[self.index]
+
+    @property
+    def is_last_step(self) -> bool:
+        """Tell whether no step follows."""
+        return self.index == len(self.steps) - 1
+
+    @property
+    def is_over(self) -> bool:
+        """Tell whether nothing can follow."""
+        return self.phase in TERMINAL
+
+    @property
+    def evidence(self) -> float:
+        """Return the weighted mean of all meters: odds to 1 that the new version is worse than tolerated."""
+        if not self.meters:
+            return 1.0
+        return sum(self.policy.signals[name].weight * meter.evidence for name, meter in self.meters.items())
+
+    @property
+    def measured(self) -> Mapping[str, Any]:
+        """Return what was measured before the run."""
+        return self.header["measured"]  # type: ignore[no-any-return]
+
+    def begun(self) -> tuple[StepPlan, ...]:
+        """Return the steps that were begun, newest first: what a way back must undo."""
+        return tuple(step for step in reversed(self.steps) if f"start {step.id}" in self.intents)
+
+    def with_record(self, record: Record) -> Run:
+        """Fold one record in.
+
+        Raises:
+            JournalDamaged: It does not follow the last one.
+        """
+        if record.seq != self.seq + 1 or record.prev != self.prev:
+            raise JournalDamaged(
+                f"record {record.seq} does not follow record {self.seq}: the journal was changed or cut",
+                remedy="keep the file; see `upgrader status`, and go back by the undo commands",
+            )
+        folded = _FOLDS[record.kind](self, record)
+        return replace(folded, seq=record.seq, prev=record.digest(), at=record.at)
+
+
+def open_run(record: Record) -> Run:
+    """Begin a run from its header.
+
+    Raises:
+        JournalDamaged: The header is of a version this program does not know.
+    """
+    body = record.body
+    if record.kind is not Kind.HEADER or body.get("schema") != SCHEMA or body.get("rule") != RULE:
+        raise JournalDamaged(
+            f"the journal begins with {record.kind} of schema {body.get('schema')}, rule {body.get('rule')}; "
+            f"this program knows schema {SCHEMA}, rule {RULE}",
+            remedy="use the version of upgrader that wrote it",
+        )
+    policy = Policy.from_body(body["policy"])
+    steps = tuple(StepPlan(**{**one, "gate": Gate(one["gate"])}) for one in body["steps"])
+    return Run(
+        header=body,
+        policy=policy,
+        steps=steps,
+        seq=record.seq,
+        prev=record.digest(),
+        at=record.at,
+        since=record.at,
+        began=record.at,
+        calm_since=record.at,
+        meters={name: Meter(policy.meter(name)) for name in policy.counting},
+        totals={name: Totals() for name in policy.counting},
+    )
+
+
+def fold(lines: Iterable[Mapping[str, Any]]) -> Run:
+    """Rebuild a run from a journal's lines.
+
+    Raises:
+        JournalDamaged: It is empty, of an unknown version, or its chain is broken.
+    """
+    run: Run | None = None
+    for line in lines:
+        try:
+            record = Record.from_line(line)
+        except (KeyError, ValueError, TypeError) as error:
+            raise JournalDamaged(f"a line of the journal is no record: {error}") from error
+        run = open_run(record) if run is None else run.with_record(record)
+    if run is None:
+        raise JournalDamaged("the journal is empty", remedy="start a new run")
+    return run
+
+
+def _fold_mark(run: Run, record: Record) -> Run:
+    act = f"{record.body['act']} {record.step}"
+    known = {**run.facts.get(record.step, {}), **record.body.get("facts", {})}
+    facts = {**run.facts, record.step: known} if known else run.facts
+    if record.kind is Kind.INTENT:
+        return replace(run, facts=facts, intents=run.intents | {act})
+    return replace(run, facts=facts, ended=run.ended | {act} if record.body.get("ended") else run.ended)
+
+
+def _fold_reading(run: Run, record: Record) -> Run:
+    reading = Reading.from_body(record.body)
+    run = replace(run, latest={**run.latest, reading.signal: reading})
+    if reading.error:
+        return run
+    run = replace(run, good_at={**run.good_at, reading.signal: record.at})
+    counts = reading.counts
+    if counts is None or reading.signal not in run.meters:
+        return run
+    was = run.totals[reading.signal]
+    total = Totals(
+        was.new_requests + counts.new_requests,
+        was.new_failures + counts.new_failures,
+        was.old_requests + counts.old_requests,
+        was.old_failures + counts.old_failures,
+    )
+    stood = run.gate_seconds.get(reading.signal, 0.0)
+    fed = replace(
+        run,
+        meters={**run.meters, reading.signal: run.meters[reading.signal].look(counts)},
+        totals={**run.totals, reading.signal: total},
+        gate_seconds={**run.gate_seconds, reading.signal: stood + counts.seconds},
+    )
+    return fed if fed.evidence < BRAKE_EVIDENCE else replace(fed, calm_since=record.at)
+
+
+def _fold_verdict(run: Run, record: Record) -> Run:
+    return replace(run, verdict=record.body)
+
+
+def _fold_event(run: Run, record: Record) -> Run:
+    event = Event(record.body["event"])
+    phase = next_phase(run.phase, event, came_from=run.came_from)
+    spent = {**run.seconds_in}
+    spent[run.phase.value] = spent.get(run.phase.value, 0.0) + record.at - run.since
+    moved = replace(
+        run,
+        phase=phase,
+        since=record.at,
+        seconds_in=spent,
+        reason=str(record.body.get("reason", "")),
+        came_from=run.phase if phase is Phase.HOLDING else run.came_from,
+    )
+    if event is Event.APPLIED:
+        return replace(moved, gate_seconds={}, gate_since=record.at)
+    if event is Event.RESUMED:
+        return replace(moved, gate_since=record.at)
+    return replace(moved, index=run.index + 1) if event is Event.ADVANCED else moved
+
+
+_FOLDS = {
+    Kind.INTENT: _fold_mark,
+    Kind.DONE: _fold_mark,
+    Kind.READING: _fold_reading,
+    Kind.VERDICT: _fold_verdict,
+    Kind.EVENT: _fold_event,
+}

@@ -1,0 +1,167 @@
+"""What one reading means: pass, breach, or one of five kinds of doubt. Pure functions of the run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import StrEnum
+
+from upgrader.model.evidence import gate_seconds, time_to_see
+from upgrader.model.plugins import Gate
+from upgrader.model.policy import DUE_REQUESTS, LATE_READINGS, PARTIAL_RATIO
+from upgrader.model.reading import Reading, Weight
+from upgrader.model.run import Run
+
+FULL_LOOK_AHEAD_SECONDS = 1800.0
+"""A gate that would need longer than this is named as such instead of computed further."""
+
+
+class Verdict(StrEnum):
+    """Only pass advances; only breach rolls back; everything else holds (design, section 7)."""
+
+    PASS = "pass"
+    BREACH = "breach"
+    NO_TRAFFIC = "no traffic"
+    TOO_LITTLE = "too little"
+    STALE = "stale"
+    PARTIAL = "partial"
+    UNAVAILABLE = "unavailable"
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """The verdict on one signal.
+
+    Args:
+        signal: Its name.
+        verdict: The verdict.
+        reason: A sentence with the numbers; empty for a pass.
+        holds: True when the brake must go on; False when the gate just has to stand longer.
+    """
+
+    signal: str
+    verdict: Verdict
+    reason: str = ""
+    holds: bool = False
+
+
+def judge(run: Run, signal: str, now: float, gate: Gate) -> Judgement:
+    """Judge the latest reading of one signal.
+
+    Args:
+        run: The run, with all readings folded in.
+        signal: The signal's name.
+        now: UTC seconds.
+        gate: What must pass now; `Gate.NONE` while a step is still being done.
+    """
+    reading = run.latest.get(signal)
+    for rule in _RULES:
+        found = rule(run, signal, reading, now)
+        if found is not None:
+            return found
+    return _stands(run, signal, gate) or Judgement(signal, Verdict.PASS)
+
+
+_Rule = Callable[[Run, str, "Reading | None", float], "Judgement | None"]
+
+
+def _breach(run: Run, signal: str, reading: Reading | None, now: float) -> Judgement | None:
+    facts = [fact for fact in reading.facts if fact.weight is Weight.BREACH] if reading else []
+    return Judgement(signal, Verdict.BREACH, facts[0].text, holds=True) if facts else None
+
+
+def _blind(run: Run, signal: str, reading: Reading | None, now: float) -> Judgement | None:
+    allowed = max(2.0, LATE_READINGS * run.policy.signals[signal].interval_seconds)
+    late = now - run.good_at.get(signal, run.began)
+    if late <= allowed:
+        return None
+    why = reading.error if reading and reading.error else "no reading came"
+    verdict = Verdict.UNAVAILABLE if reading is None or reading.error else Verdict.STALE
+    return Judgement(signal, verdict, f"{signal} has not spoken for {late:.0f} s: {why}", holds=True)
+
+
+def _partial(run: Run, signal: str, reading: Reading | None, now: float) -> Judgement | None:
+    if reading is None or reading.error or not (reading.unread_new or reading.unread_ratio >= PARTIAL_RATIO):
+        return None
+    who = "a new pod among them" if reading.unread_new else "old ones"
+    text = f"{signal} could not read {reading.unread_ratio:.0%} of the pods, {who}"
+    return Judgement(signal, Verdict.PARTIAL, text, holds=False)
+
+
+def _silent(run: Run, signal: str, reading: Reading | None, now: float) -> Judgement | None:
+    if reading is None or reading.due_requests < DUE_REQUESTS:
+        return None
+    text = f"new pods got no request while {reading.due_requests:.0f} were due"
+    return Judgement(signal, Verdict.NO_TRAFFIC, text, holds=True)
+
+
+def _doubt(run: Run, signal: str, reading: Reading | None, now: float) -> Judgement | None:
+    facts = [fact for fact in reading.facts if fact.weight is Weight.HOLD] if reading else []
+    if facts:
+        return Judgement(signal, Verdict.TOO_LITTLE, facts[0].text, holds=True)
+    meter = run.meters.get(signal)
+    if meter is not None and meter.old_version_fails:
+        side = "the old version" if run.policy.signals[signal].compares_pods else "the way past the gateway"
+        return Judgement(signal, Verdict.TOO_LITTLE, f"{side} fails too: nothing can be compared", holds=True)
+    return None
+
+
+_RULES: tuple[_Rule, ...] = (_breach, _blind, _partial, _silent, _doubt)
+
+
+def _stands(run: Run, signal: str, gate: Gate) -> Judgement | None:
+    """Tell what the gate still lacks of good looks, or ``None``."""
+    if gate is Gate.NONE or signal not in run.meters:
+        return None
+    needed, stood = needed_seconds(run, signal, gate), run.gate_seconds.get(signal, 0.0)
+    if stood >= needed:
+        return None
+    if needed > FULL_LOOK_AHEAD_SECONDS:
+        text = f"{signal}: too little traffic on both sides to rule out a fault of {run.policy.exclude:.1%}"
+    else:
+        text = f"{signal}: {stood:.0f} of {needed:.0f} s of good looks"
+    return Judgement(signal, Verdict.TOO_LITTLE, text)
+
+
+def needed_seconds(run: Run, signal: str, gate: Gate) -> float:
+    """Return the seconds of good looks a gate needs of a counting signal; infinite when it never can.
+
+    Pods compared with pods must rule out a fault of ``exclude``; probes, and gates without a baseline,
+    stand the playbook's time only.
+    """
+    stand = run.policy.bake_seconds if gate is Gate.BAKE else run.policy.stand_seconds
+    if gate is Gate.SETTLE or not _rules_out(run, signal):
+        return stand
+    reading = run.latest.get(signal)
+    if reading is None or reading.counts is None:
+        return float("inf")
+    counts = reading.counts
+    both = counts.new_requests + counts.old_requests
+    seen = time_to_see(
+        run.meters[signal],
+        fault=run.policy.exclude,
+        share=counts.new_requests / both if both else 0.0,
+        rate=both / counts.seconds,
+        at_most_seconds=FULL_LOOK_AHEAD_SECONDS,
+    )
+    return gate_seconds(seen, stand)
+
+
+def _rules_out(run: Run, signal: str) -> bool:
+    pods = [name for name in run.meters if run.policy.signals[name].compares_pods]
+    return signal in pods or not pods
+
+
+def backends_missing(run: Run) -> str:
+    """Say which new pods no balancer has taken in yet, or the empty text.
+
+    A batch counts as replaced only when the balancer says healthy for each new pod.
+    """
+    for name, policy in run.policy.signals.items():
+        reading = run.latest.get(name)
+        if not policy.speaks_of_backends or reading is None or reading.error:
+            continue
+        healthy, total = reading.values.get("new_healthy", 0), reading.values.get("new_total", 0)
+        if healthy < total:
+            return f"{name} calls {healthy:.0f} of {total:.0f} new pods healthy"
+    return ""
