@@ -230,7 +230,7 @@ def _workload(live: Manifest, group: str, wanted: Mapping[Side, int]) -> Workloa
 
 def _pod(pod: Manifest, workload: str, members: Members) -> Pod:
     metadata, status = pod["metadata"], pod.get("status") or {}
-    ready = next((c for c in status.get("conditions") or () if c["type"] == "Ready"), {})
+    ready: Mapping[str, Any] = next((c for c in status.get("conditions") or () if c["type"] == "Ready"), {})
     is_old = metadata.get("labels", {}).get(POD_HASH_LABEL) in members.old_hashes.get(workload, frozenset())
     containers = [*(status.get("initContainerStatuses") or ()), *(status.get("containerStatuses") or ())]
     is_ready = ready.get("status") == "True"

@@ -53,44 +53,41 @@ class Back(StrEnum):
     CAME_FROM = "where it came from"
 
 
-_BACK = {Event.BREACHED: Phase.ROLLING_BACK, Event.ABORTED: Phase.ROLLING_BACK}
+_BACK: dict[Event, Phase | Back] = {Event.BREACHED: Phase.ROLLING_BACK, Event.ABORTED: Phase.ROLLING_BACK}
 
-TRANSITIONS: dict[tuple[Phase, Event], Phase | Back] = {
-    (phase, event): target
-    for phase, row in {
-        Phase.PLANNED: {Event.STARTED: Phase.PREFLIGHT, Event.ABORTED: Phase.ABORTED},
-        Phase.PREFLIGHT: {
-            Event.CLEARED: Phase.APPLYING,
-            Event.REFUSED: Phase.REFUSED,
-            Event.ABORTED: Phase.ABORTED,
-        },
-        Phase.APPLYING: {
-            Event.APPLIED: Phase.OBSERVING,
-            Event.HELD: Phase.HOLDING,
-            Event.FAILED: Phase.ROLLING_BACK,
-            **_BACK,
-        },
-        Phase.OBSERVING: {
-            Event.ADVANCED: Phase.APPLYING,
-            Event.HELD: Phase.HOLDING,
-            Event.FINISHED: Phase.COMPLETED,
-            **_BACK,
-        },
-        Phase.HOLDING: {Event.CLEARED: Back.CAME_FROM, Event.EXPIRED: Phase.PAUSED, **_BACK},
-        Phase.PAUSED: {Event.RESUMED: Back.CAME_FROM, **_BACK},
-        Phase.ROLLING_BACK: {
-            Event.UNDONE: Phase.VERIFYING,
-            Event.FAILED: Phase.NEEDS_HUMAN,
-            Event.EXPIRED: Phase.NEEDS_HUMAN,
-        },
-        Phase.VERIFYING: {
-            Event.FINISHED: Phase.ROLLED_BACK,
-            Event.BREACHED: Phase.NEEDS_HUMAN,
-            Event.EXPIRED: Phase.NEEDS_HUMAN,
-        },
-    }.items()
-    for event, target in row.items()
+_ROWS: dict[Phase, dict[Event, Phase | Back]] = {
+    Phase.PLANNED: {Event.STARTED: Phase.PREFLIGHT, Event.ABORTED: Phase.ABORTED},
+    Phase.PREFLIGHT: {
+        Event.CLEARED: Phase.APPLYING,
+        Event.REFUSED: Phase.REFUSED,
+        Event.ABORTED: Phase.ABORTED,
+    },
+    Phase.APPLYING: {
+        Event.APPLIED: Phase.OBSERVING,
+        Event.HELD: Phase.HOLDING,
+        Event.FAILED: Phase.ROLLING_BACK,
+        **_BACK,
+    },
+    Phase.OBSERVING: {
+        Event.ADVANCED: Phase.APPLYING,
+        Event.HELD: Phase.HOLDING,
+        Event.FINISHED: Phase.COMPLETED,
+        **_BACK,
+    },
+    Phase.HOLDING: {Event.CLEARED: Back.CAME_FROM, Event.EXPIRED: Phase.PAUSED, **_BACK},
+    Phase.PAUSED: {Event.RESUMED: Back.CAME_FROM, **_BACK},
+    Phase.ROLLING_BACK: {
+        Event.UNDONE: Phase.VERIFYING,
+        Event.FAILED: Phase.NEEDS_HUMAN,
+        Event.EXPIRED: Phase.NEEDS_HUMAN,
+    },
+    Phase.VERIFYING: {
+        Event.FINISHED: Phase.ROLLED_BACK,
+        Event.BREACHED: Phase.NEEDS_HUMAN,
+        Event.EXPIRED: Phase.NEEDS_HUMAN,
+    },
 }
+TRANSITIONS = {(phase, event): target for phase, row in _ROWS.items() for event, target in row.items()}
 
 EXIT_CODES: dict[Phase, ExitCode] = {
     Phase.COMPLETED: ExitCode.COMPLETED,

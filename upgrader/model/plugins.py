@@ -81,7 +81,7 @@ class Survey:
         old: What the known-good revision holds.
         new: What the target will send.
         live: The live objects of both, and the Deployments under upgrade.
-        dry_run: The answer of the API server to each object of ``new`` (server-side apply, dry run, manager ``helm``).
+        dry_run: The answer of the API server to each object of ``new`` (dry run, manager ``helm``).
         dry_run_back: The same for ``old``: the rehearsal of the way back.
         groups: Deployment → the playbook's group, in the playbook's order; dependents have an empty group.
         services: The Services of groups that have one, by group.
@@ -187,7 +187,7 @@ class Scene:
 
 
 class Step(Protocol):
-    """One kind of step. ``upgrader/steps/KIND.py`` has ``build(plan: StepPlan) -> Step``. No call blocks over a second.
+    """One kind of step: ``upgrader/steps/KIND.py`` has ``build(plan) -> Step``. No call blocks over a second.
 
     A step is driven by levels, never by edges: `poll` may be called by another process than `start`, any
     number of times, and brings what is nearer to what shall be.
