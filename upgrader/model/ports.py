@@ -125,6 +125,9 @@ class Kube(Protocol):
     def replace(self, manifest: Manifest) -> Manifest:
         """Write an object whole; a changed ``resourceVersion`` is a `ClusterConflict`."""
 
+    def drop_ownership(self, ref: Ref) -> None:
+        """Take our entries out of ``metadata.managedFields``, leaving every value; nothing to do is success."""
+
     def delete(self, ref: Ref, *, propagation: str = "Background") -> None:
         """Delete an object; one that is gone already is success."""
 
@@ -243,8 +246,20 @@ class Helm(Protocol):
     def start_upgrade(self, chart: Chart, *, labels: Mapping[str, str]) -> Process:
         """Start ``helm upgrade`` in a session of its own and return at once."""
 
-    def start_rollback(self, revision: int) -> Process:
-        """Start ``helm rollback`` to that revision in a session of its own; never signal it."""
+    def start_rollback(self, revision: int, *, as_: str) -> Process:
+        """Start ``helm rollback`` to that revision in a session of its own; never signal it.
+
+        Args:
+            revision: Where to; never 0, which Helm reads as "the one before".
+            as_: The role `started` finds it by: ``forward`` or ``back``.
+        """
+
+    def started(self, role: str) -> Process | None:
+        """Return the process this run started in that role, also if we died before we wrote it down.
+
+        Args:
+            role: ``forward`` (`start_upgrade` always is) or ``back``.
+        """
 
     def running(self, process: Process) -> bool:
         """Tell whether that very process still runs."""

@@ -1,0 +1,92 @@
+"""What preflight measured, as the journal's header keeps it: all that steps and a later process need. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from upgrader.model.fleet import Members, current_hashes, template_digest
+from upgrader.model.plugins import Survey
+from upgrader.model.ports import Denied, Manifest, Ref
+
+ANNOTATION = "upgrader/"
+"""Prefix of all our annotations; each object we touch says who, why and how to undo it."""
+RUN, REASON, UNDO = (ANNOTATION + name for name in ("run", "reason", "undo"))
+
+
+def measured(survey: Survey, run_folder: str) -> dict[str, Any]:
+    """Return the header's ``measured`` body."""
+    release = survey.playbook.releases[0]
+    return {
+        "release": release.name,
+        "namespace": release.namespace,
+        "context": survey.playbook.context or "",
+        "cluster_uid": survey.cluster_uid,
+        "server_version": survey.server_version,
+        "helm_version": survey.helm_version,
+        "known_good": survey.known_good,
+        "last_revision": survey.history[-1].number,
+        "apply_method": survey.apply_method,
+        "from": next((r.chart for r in survey.history if r.number == survey.known_good), ""),
+        "to": f"{survey.chart.name}-{survey.chart.version}" if survey.chart else "",
+        "chart": _chart(survey),
+        "run_folder": run_folder,
+        "workloads": [_workload(survey, name, group) for name, group in survey.groups.items()],
+        "jobs": sorted({one["metadata"]["name"] for one in _jobs(survey)}),
+    }
+
+
+def members(measured: Mapping[str, Any]) -> Members:
+    """Return who is under upgrade, and what counts as old."""
+    rows = measured["workloads"]
+    return Members(
+        {row["name"]: row["group"] for row in rows},
+        {row["name"]: frozenset(row["old_hashes"]) for row in rows},
+    )
+
+
+def row_of(measured: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    """Return what was measured of one Deployment.
+
+    Raises:
+        KeyError: It is none of ours.
+    """
+    for row in measured["workloads"]:
+        if row["name"] == name:
+            return row  # type: ignore[no-any-return]
+    raise KeyError(name)
+
+
+def ref_of(row: Mapping[str, Any]) -> Ref:
+    """Return the Deployment a measured row speaks of."""
+    return Ref("apps/v1", "Deployment", row["namespace"], row["name"])
+
+
+def _chart(survey: Survey) -> dict[str, str] | None:
+    if survey.chart is None:
+        return None
+    chart = survey.chart
+    return {"path": str(chart.path), "name": chart.name, "version": chart.version, "digest": chart.digest}
+
+
+def _workload(survey: Survey, name: str, group: str) -> dict[str, Any]:
+    ref = next(one for one in survey.live if one.kind == "Deployment" and one.name == name)
+    live, planned = survey.live[ref], survey.dry_run.get(ref)
+    target = live if planned is None or isinstance(planned, Denied) else planned
+    return {
+        "name": name,
+        "namespace": ref.namespace,
+        "group": group,
+        "dependent": ref not in {Ref.of(one, namespace=ref.namespace) for one in survey.old.objects},
+        "replicas": int(live["spec"].get("replicas", 1)),
+        "template": template_digest(live),
+        "old_hashes": sorted(current_hashes(survey.nearby, name)),
+        "strategy": live["spec"].get("strategy", {}),
+        "target_strategy": target["spec"].get("strategy", {}),
+        "target_template": template_digest(target),
+    }
+
+
+def _jobs(survey: Survey) -> list[Manifest]:
+    """Return the plain Jobs of both versions: immutable, so Helm can neither patch nor roll them back."""
+    return [one for one in (*survey.old.objects, *survey.new.objects) if one.get("kind") == "Job"]

@@ -1,0 +1,151 @@
+"""Have Helm write the new version (an upgrade, or a revision of the history); its undo is `helm rollback`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from upgrader.model.measure import ref_of
+from upgrader.model.plugins import Progress, Scene, StepPlan
+from upgrader.model.ports import Chart, Process, Ref, ReleaseStatus, Revision
+
+STOP_SECONDS = 30.0
+"""How long Helm may take to end after SIGTERM (measured: 0.15 s and one request); then it is killed."""
+
+
+@dataclass(frozen=True)
+class HelmUpgrade:
+    """One write by Helm, without Helm's own waiting: the Deployments are paused, and we watch ourselves.
+
+    Settings: ``run`` (the run's id), ``revision`` (go to that revision instead of the chart; 0 for the chart).
+    What is true is asked of Helm's history, never concluded from an exit status.
+    """
+
+    plan: StepPlan
+
+    def describe(self) -> str:
+        """Say in one sentence what it will do."""
+        revision = self.plan.settings["revision"]
+        return (
+            f"helm rollback to revision {revision}"
+            if revision
+            else "helm upgrade, with every Deployment paused"
+        )
+
+    def is_done(self, scene: Scene) -> bool:
+        """Look whether the history holds our revision, deployed."""
+        return _last(scene).status is ReleaseStatus.DEPLOYED and _is_ours(scene)
+
+    def start(self, scene: Scene) -> Mapping[str, Any]:
+        """Take our field ownership off, then start Helm; a Helm of ours that runs already is taken up."""
+        running = scene.ports.helm.started("forward")
+        if running is not None:
+            return {"forward": _body(running)}
+        _step_aside(scene)
+        revision = self.plan.settings["revision"]
+        if revision:
+            return {"forward": _body(scene.ports.helm.start_rollback(revision, as_="forward"))}
+        labels = {"upgrader-run": self.plan.settings["run"]}
+        return {"forward": _body(scene.ports.helm.start_upgrade(_chart(scene), labels=labels))}
+
+    def poll(self, scene: Scene) -> Progress:
+        """Wait for the process, then ask the history."""
+        process = _process(scene, "forward")
+        if process and scene.ports.helm.running(process):
+            return Progress(False, "helm is writing")
+        last = _last(scene)
+        if _is_ours(scene) and last.status is ReleaseStatus.DEPLOYED:
+            return Progress(True, f"revision {last.number} is deployed", facts={"revision": last.number})
+        said = scene.ports.helm.output(process) if process else ""
+        return Progress(
+            False, "", failed=f"helm left revision {last.number} as {last.status}: {said}".strip()
+        )
+
+    def brake(self, scene: Scene) -> Progress:
+        """Helm replaces no pod while the Deployments are paused, so it may end its write."""
+        return Progress(True, "the Deployments are paused")
+
+    def undo(self, scene: Scene) -> Progress:
+        """Stop a Helm that still writes forward; then go back to the known-good revision, once."""
+        forward = _process(scene, "forward")
+        if forward and scene.ports.helm.running(forward):
+            return self._stop(scene, forward)
+        back = _process(scene, "back")
+        if back and scene.ports.helm.running(back):
+            return Progress(False, "helm is rolling back")
+        last = _last(scene)
+        if _is_back(scene, last):
+            return Progress(
+                True, f"revision {last.number} holds the known-good version", facts={"back_as": last.number}
+            )
+        if back:
+            said = scene.ports.helm.output(back)
+            return Progress(
+                False, "", failed=f"helm rollback left revision {last.number} as {last.status}: {said}"
+            )
+        return self._go_back(scene)
+
+    def _stop(self, scene: Scene, forward: Process) -> Progress:
+        """SIGTERM once (a clean abort); SIGKILL only when it is ignored, which leaves the release pending."""
+        now = scene.ports.clock.now()
+        asked = float(scene.facts.get("stopped_at", 0.0))
+        if not asked:
+            scene.ports.helm.stop(forward)
+            return Progress(False, "asked helm to end", facts={"stopped_at": now})
+        if now - asked > STOP_SECONDS:
+            scene.ports.helm.kill(forward)
+        return Progress(False, "waiting for helm to end")
+
+    def _go_back(self, scene: Scene) -> Progress:
+        """Take immutable Jobs and our field ownership out of the way, then start `helm rollback`."""
+        running = scene.ports.helm.started("back")
+        if running is None:
+            for job in scene.measured["jobs"]:
+                scene.ports.kube.delete(Ref("batch/v1", "Job", scene.measured["namespace"], job))
+            _step_aside(scene)
+            running = scene.ports.helm.start_rollback(scene.measured["known_good"], as_="back")
+        return Progress(False, "helm rollback has begun", facts={"back": _body(running)})
+
+
+def _step_aside(scene: Scene) -> None:
+    """Drop our field ownership: a strategy owned by another manager makes Helm's server-side apply conflict."""
+    for row in scene.measured["workloads"]:
+        scene.ports.kube.drop_ownership(ref_of(row))
+
+
+def _last(scene: Scene) -> Revision:
+    return scene.ports.helm.history()[-1]
+
+
+def _is_ours(scene: Scene) -> bool:
+    """Tell whether Helm has written since the run was planned."""
+    return _last(scene).number > int(scene.measured["last_revision"])
+
+
+def _is_back(scene: Scene, last: Revision) -> bool:
+    """Tell whether the newest revision is the known-good one, or a finished rollback to it."""
+    if last.status is not ReleaseStatus.DEPLOYED:
+        return False
+    known_good = int(scene.measured["known_good"])
+    return last.number == known_good or last.description == f"Rollback to {known_good}"
+
+
+def _process(scene: Scene, role: str) -> Process | None:
+    said = scene.facts.get(role)
+    return Process(**said) if said else scene.ports.helm.started(role)
+
+
+def _body(process: Process) -> dict[str, Any]:
+    return {"pid": process.pid, "started": process.started, "log": process.log}
+
+
+def _chart(scene: Scene) -> Chart:
+    said = scene.measured["chart"]
+    return Chart(Path(said["path"]), said["name"], said["version"], said["digest"])
+
+
+def build(plan: StepPlan) -> HelmUpgrade:
+    """Make the step."""
+    return HelmUpgrade(plan)
