@@ -1,10 +1,10 @@
 """The arithmetic of exact batches on a real Deployment controller. Pure.
 
-A paused Deployment is not frozen, and pausing alone is not exact: unpaused with the chart's surge of 25 %, the
-controller makes surge and unavailable pods at once, long before anyone can pause it. Exact is: ``maxUnavailable: 0``
-and a ``maxSurge`` never above what is left of the batch, lowered whenever less is left; at the target, paused with
-``maxSurge`` equal to the surplus that exists, in one patch. (Measured on Kubernetes 1.37.2 with 20 replicas,
-2026-11; the controller's ``scale`` and ``reconcileNewReplicaSet``.)
+A paused Deployment is not frozen, and pausing alone is not exact: unpaused with the chart's surge of
+25 %, the controller makes surge and unavailable pods at once, long before anyone can pause it. Exact is:
+``maxUnavailable: 0`` and a ``maxSurge`` never above what is left of the batch, lowered whenever less is
+left; at the target, paused with ``maxSurge`` equal to the surplus that exists, in one patch. (Measured on
+Kubernetes 1.37.2 with 20 replicas, 2026-11; the controller's ``scale`` and ``reconcileNewReplicaSet``.)
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ def pods_of(value: int | str, replicas: int, *, up: bool) -> int:
 
 
 def target_of(count: int, planned_of: int, workload: Workload) -> int:
-    """Return how many new pods a batch means now: the planned share, if the Deployment was scaled meanwhile."""
-    if planned_of == workload.replicas or planned_of == 0:
+    """Return how many new pods a batch means now: the planned share, if it was scaled meanwhile."""
+    if planned_of in (workload.replicas, 0):
         return min(count, workload.replicas)
     return max(1, min(workload.replicas, math.floor(count * workload.replicas / planned_of)))
 
@@ -52,8 +52,8 @@ def unpaused(workload: Workload, target: int, surge: int) -> dict[str, Any]:
 def paused(workload: Workload) -> dict[str, Any]:
     """Return the spec that keeps old and new exactly as they are.
 
-    A paused Deployment is driven to ``replicas + maxSurge`` in proportion, so the surge must be the surplus that
-    exists; both numbers 0 are refused by the API, and ``maxUnavailable`` means nothing while paused.
+    A paused Deployment is driven to ``replicas + maxSurge`` in proportion, so the surge must be the surplus
+    that exists; both numbers 0 are refused by the API, and ``maxUnavailable`` means nothing while paused.
     """
     surplus = max(0, workload.wanted_new + workload.wanted_old - workload.replicas)
     rolling = {"maxUnavailable": 0 if surplus else 1, "maxSurge": surplus}
@@ -61,7 +61,7 @@ def paused(workload: Workload) -> dict[str, Any]:
 
 
 def next_spec(workload: Workload, target: int, surge: int) -> dict[str, Any] | None:
-    """Return the spec to patch now, or ``None`` when it is as it shall be, or the controller has not looked yet."""
+    """Return the spec to patch now, or ``None``: it is as it shall be, or not yet seen by the controller."""
     if workload.observed < workload.generation:
         return None
     reached = workload.wanted_new >= target and target < workload.replicas

@@ -1,4 +1,4 @@
-"""What preflight measured, as the journal's header keeps it: all that steps and a later process need. Pure."""
+"""What was measured before the run, as the header keeps it: all that a later process needs. Pure."""
 
 from __future__ import annotations
 

@@ -126,7 +126,7 @@ class Kube(Protocol):
         """Write an object whole; a changed ``resourceVersion`` is a `ClusterConflict`."""
 
     def drop_ownership(self, ref: Ref) -> None:
-        """Take our entries out of ``metadata.managedFields``, leaving every value; nothing to do is success."""
+        """Take our entries out of ``metadata.managedFields``, leaving every value; none is success."""
 
     def delete(self, ref: Ref, *, propagation: str = "Background") -> None:
         """Delete an object; one that is gone already is success."""

@@ -1,7 +1,7 @@
 """Wait until the controller has put the new version into the Deployments it makes, which are in no manifest.
 
-They change half a minute after Helm's success, when the new controller has got its leader lease (measured with a
-large public gateway: 14-22 s); a run that stops watching at Helm's success has watched nothing.
+They change half a minute after Helm's success, when the new controller has got its leader lease (measured
+with a large public gateway: 14-22 s); a run that stops watching at Helm's success has watched nothing.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from upgrader.steps.deployments import pairs
 
 @dataclass(frozen=True)
 class AwaitDependents:
-    """Settings: ``workloads`` (names), ``patience_seconds``: after it they are taken as not changing at all."""
+    """Settings: ``workloads`` (names), ``patience_seconds``: after it they are taken as unchanged."""
 
     plan: StepPlan
 

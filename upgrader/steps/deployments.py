@@ -14,7 +14,7 @@ MARKS = (RUN, REASON, UNDO)
 
 
 def pairs(plan: StepPlan, scene: Scene) -> Iterator[tuple[Workload, Mapping[str, Any]]]:
-    """Yield each Deployment of a step as last seen, with what was measured of it; one that is gone is left out."""
+    """Yield each Deployment of a step as last seen, with what was measured of it; none that is gone."""
     for row in scene.measured["workloads"]:
         workload = scene.fleet.workload(row["name"])
         if row["name"] in plan.settings["workloads"] and workload is not None:
@@ -46,7 +46,7 @@ def pause(scene: Scene, row: Mapping[str, Any], *, run: str) -> None:
 
 
 def let_go(scene: Scene, row: Mapping[str, Any], strategy: Mapping[str, Any]) -> bool:
-    """Give a whole Deployment its own strategy, take our marks and field ownership off; tell if it was so already."""
+    """Give a Deployment its own strategy, take our marks and ownership off; tell if it was so already."""
     ref = ref_of(row)
     live = scene.ports.kube.get(ref)
     if live is None:

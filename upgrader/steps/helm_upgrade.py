@@ -110,7 +110,7 @@ class HelmUpgrade:
 
 
 def _step_aside(scene: Scene) -> None:
-    """Drop our field ownership: a strategy owned by another manager makes Helm's server-side apply conflict."""
+    """Drop our field ownership: a strategy of another manager makes Helm's server-side apply conflict."""
     for row in scene.measured["workloads"]:
         scene.ports.kube.drop_ownership(ref_of(row))
 

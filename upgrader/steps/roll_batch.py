@@ -16,7 +16,7 @@ from upgrader.steps.deployments import chart_surge, pairs, set_spec
 class RollBatch:
     """One batch of one group.
 
-    Settings: ``workloads`` (names), ``counts`` (new pods wanted, by name), ``of`` (replicas when planned, by name).
+    Settings: ``workloads`` (names), ``counts`` (new pods wanted, by name), ``of`` (replicas when planned).
     A Deployment whose pod template did not change has nothing to replace.
     """
 
