@@ -11,7 +11,7 @@ from upgrader.model.record import Kind
 
 UNDO_SECONDS = 900.0
 """How long the whole way back may take before a human is called; Helm's own timeout lies within."""
-VERIFY_SECONDS = 180.0
+VERIFY_SECONDS = 90.0
 """How long the old version may take to be found whole."""
 VERIFY_EVERY_SECONDS = 2.0
 """A dry run of every object is dear; it is asked for no oftener than this."""

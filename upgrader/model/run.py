@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from types import MappingProxyType
 from typing import Any
 
 from upgrader.errors import JournalDamaged
@@ -14,9 +13,6 @@ from upgrader.model.plugins import Gate, StepPlan
 from upgrader.model.policy import BRAKE_EVIDENCE, Policy
 from upgrader.model.reading import Reading
 from upgrader.model.record import RULE, SCHEMA, Kind, Record
-
-NOTHING: Mapping[str, Any] = MappingProxyType({})
-
 
 @dataclass(frozen=True, slots=True)
 class Totals:
@@ -79,7 +75,7 @@ class Run:
     gate_seconds: Mapping[str, float] = field(default_factory=dict)
     gate_since: float = 0.0
     calm_since: float = 0.0
-    verdict: Mapping[str, Any] = NOTHING
+    verdict: Mapping[str, Any] = field(default_factory=dict)
     reason: str = ""
     seconds_in: Mapping[str, float] = field(default_factory=dict)
     totals: Mapping[str, Totals] = field(default_factory=dict)

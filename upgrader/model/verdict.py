@@ -113,7 +113,10 @@ def _stands(run: Run, signal: str, gate: Gate) -> Judgement | None:
     """Tell what the gate still lacks of good looks, or ``None``."""
     if gate is Gate.NONE or signal not in run.meters:
         return None
-    needed, stood = needed_seconds(run, signal, gate), run.gate_seconds.get(signal, 0.0)
+    stood, least = run.gate_seconds.get(signal, 0.0), _least(run, gate)
+    if stood < least:  # looking ahead is dear, and not needed before
+        return Judgement(signal, Verdict.TOO_LITTLE, f"{signal}: {stood:.0f} of {least:.0f} s of good looks")
+    needed = needed_seconds(run, signal, gate)
     if stood >= needed:
         return None
     if needed > FULL_LOOK_AHEAD_SECONDS:
@@ -129,7 +132,7 @@ def needed_seconds(run: Run, signal: str, gate: Gate) -> float:
     Pods compared with pods must rule out a fault of ``exclude``; probes, and gates without a baseline,
     stand the playbook's time only.
     """
-    stand = run.policy.bake_seconds if gate is Gate.BAKE else run.policy.stand_seconds
+    stand = _least(run, gate)
     if gate is Gate.SETTLE or not _rules_out(run, signal):
         return stand
     reading = run.latest.get(signal)
@@ -145,6 +148,10 @@ def needed_seconds(run: Run, signal: str, gate: Gate) -> float:
         at_most_seconds=FULL_LOOK_AHEAD_SECONDS,
     )
     return gate_seconds(seen, stand)
+
+
+def _least(run: Run, gate: Gate) -> float:
+    return run.policy.bake_seconds if gate is Gate.BAKE else run.policy.stand_seconds
 
 
 def _rules_out(run: Run, signal: str) -> bool:
