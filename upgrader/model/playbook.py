@@ -21,7 +21,17 @@ from pydantic import (
     model_validator,
 )
 
-from upgrader.model.strict import Strict, at_fault, nearest
+from upgrader.model.strict import (
+    EnvName,
+    GroupName,
+    Name,
+    ReleaseName,
+    Strict,
+    Text,
+    at_fault,
+    nearest,
+    not_empty,
+)
 from upgrader.model.units import BatchSize, Duration, Ratio, Share, require_growing
 from upgrader.model.watching import BALANCERS, SIGNALS, BalancerSettings, EnvoyStats, SignalSettings
 
@@ -30,7 +40,6 @@ __all__ = ["BALANCERS", "SIGNALS", "STRATEGIES", "Playbook"]
 STRATEGIES: Final = ("rolling",)
 STRATEGIES_NOT_YET: Final = ("canary", "blue_green", "gitops", "revision")
 
-_NAME = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"
 _SELECTOR_PART = re.compile(
     r"!?[\w./-]+|[\w./-]+\s*(=|==|!=)\s*[\w.-]*|[\w./-]+\s+(in|notin)\s*\([\w.,\s-]*\)", re.ASCII
 )
@@ -60,10 +69,7 @@ def _chart_ref(value: str) -> str:
     return value
 
 
-Name = Annotated[str, Field(pattern=_NAME, max_length=53)]
-Text = Annotated[str, Field(min_length=1, pattern=r"\S")]
-Version = Annotated[str, BeforeValidator(_version), Field(min_length=1)]
-EnvName = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
+Version = Annotated[Text, BeforeValidator(_version)]
 
 
 class ChartSource(Strict):
@@ -116,11 +122,11 @@ class Workloads(Strict):
 class Release(Strict):
     """One Helm release."""
 
-    name: Name = Field(description="Helm release name. Required.")
+    name: ReleaseName = Field(description="Helm release name. Required.")
     namespace: Name = Field(description="Its namespace. Required: guessing one would be dangerous.")
     chart: ChartSource
     values: Values = Field(default_factory=Values, description="Default: the chart's own values alone.")
-    workloads: dict[Name, Workloads] = Field(
+    workloads: dict[GroupName, Workloads] = Field(
         default_factory=dict,
         description="Groups in the order of the upgrade. Default: found from the manifest.",
     )
@@ -287,10 +293,12 @@ class Playbook(Strict):
     context: Text | None = Field(
         None, description="kubeconfig context. Default: the current one, which plan names."
     )
-    releases: tuple[Release, ...] = Field(min_length=1, description="What to upgrade: one in this version.")
+    releases: Annotated[tuple[Release, ...], AfterValidator(not_empty)] = Field(
+        description="What to upgrade: one in this version. Required."
+    )
     strategy: Rolling = Field(default_factory=lambda: Rolling(kind="rolling"))
-    signals: tuple[SignalSettings, ...] = Field(
-        min_length=1, description="What tells good from bad; at least one. Required."
+    signals: Annotated[tuple[SignalSettings, ...], AfterValidator(not_empty)] = Field(
+        description="What tells good from bad; at least one. Required."
     )
     balancers: tuple[BalancerSettings, ...] = Field(
         (), description="Load balancers in front, asked how they see each backend. Default none."

@@ -27,10 +27,10 @@ _MICROSECONDS: Final = {"d": 86_400_000_000, "h": 3_600_000_000, "m": 60_000_000
 _SECONDS: Final = {"s": 1, "m": 60, "h": 3600}
 
 
-def _text(value: object, pattern: str, example: str) -> str:
+def _text(value: object, pattern: str, instead: str) -> str:
     if not isinstance(value, str) or not re.fullmatch(pattern, value):
         shown = "nothing" if value is None else repr(value)
-        raise ValueError(f"{shown} is not understood; write it with its unit, such as {example}")
+        raise ValueError(f"{shown} is not understood; write {instead}")
     return value
 
 
@@ -41,7 +41,7 @@ def parse_duration(value: object) -> timedelta:
         ValueError: no unit, not above zero, or longer than `LONGEST`.
     """
     if not isinstance(value, timedelta):
-        text = _text(value, DURATION_PATTERN, '"2m", "30s" or "500ms"')
+        text = _text(value, DURATION_PATTERN, 'a time with its unit, such as "2m" or "500ms"')
         parts = re.findall(r"([0-9.]+)(ms|s|m|h|d)", text)
         microseconds = sum(Decimal(number) * _MICROSECONDS[unit] for number, unit in parts)
         if microseconds > LONGEST / timedelta(microseconds=1):
@@ -69,7 +69,7 @@ def parse_ratio(value: object) -> float:
     Raises:
         ValueError: no percent sign, or above 100 %.
     """
-    percent = Decimal(_text(value, RATIO_PATTERN, '"0.1%" or "5%"')[:-1])
+    percent = Decimal(_text(value, RATIO_PATTERN, 'a share in percent, such as "0.1%"')[:-1])
     if percent > 100:
         raise ValueError(f"{value} is above 100%")
     return float(percent / 100)
@@ -87,7 +87,7 @@ def parse_rate(value: object) -> float:
     Raises:
         ValueError: no unit, or zero.
     """
-    number, unit = _text(value, RATE_PATTERN, '"10/s" or "30/m"').split("/")
+    number, unit = _text(value, RATE_PATTERN, 'a rate with its unit, such as "10/s" or "30/m"').split("/")
     if not float(number) > 0:
         raise ValueError("must be above zero")
     return float(number) / _SECONDS[unit]
@@ -143,7 +143,7 @@ def parse_batch(value: object) -> Batch:
     return Share(percent)
 
 
-def _stalls(row: Sequence[int] | Sequence[Decimal]) -> bool:
+def _stalls(row: Sequence[Decimal]) -> bool:
     return any(later <= sooner for sooner, later in pairwise(row))
 
 
@@ -153,7 +153,7 @@ def require_growing(batches: Sequence[Batch]) -> None:
     Raises:
         ValueError: not numbers first and then shares, not growing, or the last is not 100 %.
     """
-    counts = [batch for batch in batches if isinstance(batch, int)]
+    counts = [Decimal(batch) for batch in batches if isinstance(batch, int)]
     shares = [batch.percent for batch in batches if isinstance(batch, Share)]
     if any(isinstance(batch, int) for batch in batches[len(counts) :]):
         raise ValueError("numbers of pods come before shares")

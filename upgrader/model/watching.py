@@ -19,7 +19,7 @@ from pydantic import (
     field_validator,
 )
 
-from upgrader.model.strict import Strict, nearest
+from upgrader.model.strict import EnvName, Strict, Text, nearest
 from upgrader.model.units import Duration, Rate
 
 SIGNALS: Final = ("rollout", "envoy_stats", "synthetic")
@@ -83,7 +83,7 @@ class EnvoyStats(_Watching):
 class FromEnvironment(Strict):
     """A value that is read from an environment variable and shown nowhere."""
 
-    env: Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")] = Field(description="Its name. Required.")
+    env: EnvName = Field(description="Its name. Required.")
 
 
 def _literal_or_env(value: object) -> str:
@@ -135,7 +135,7 @@ class EnvoyBalancer(_Watching):
 
     kind: Literal["envoy"]
     admin: Url = Field(description="Its admin page, such as http://10.0.0.5:9901. Required.")
-    cluster: str = Field(min_length=1, description="The cluster that holds the gateway's pods. Required.")
+    cluster: Text = Field(description="The cluster that holds the gateway's pods. Required.")
     settle: Duration = Field(
         timedelta(seconds=30),
         description="How long after Ready a pod may take to be healthy there before that is a fact against "
