@@ -209,6 +209,13 @@ REFUSED: dict[str, Mistake] = {
         "signals[0].reach",
         "'auto', 'direct', 'portforward' or 'apiserver'",
     ),
+    "health-check-half": (
+        "settle: 30s",
+        "health_check: {interval: 1s}",
+        19,
+        "balancers[0].health_check.unhealthy",
+        "is required",
+    ),
     "group-not-there": ("reach: auto", "group: proxy", 14, "signals[0].group", "did you mean proxies?"),
     "url-half": ("https://api", "api", 16, "signals[1].url", "whole URL"),
     "url-with-password": ("https://api", "https://u:p@api", 16, "signals[1].url", "no credentials in a URL"),

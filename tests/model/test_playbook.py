@@ -15,6 +15,7 @@ from upgrader.model.watching import (
     EnvoyBalancer,
     EnvoyStats,
     FromEnvironment,
+    HealthCheck,
     PluginSignal,
     Synthetic,
 )
@@ -64,7 +65,14 @@ def test_the_kinds_that_ship_with_us_have_their_own_models() -> None:
             {"kind": "rollout"},
             {"kind": "synthetic", "url": "https://a/b", "rate": "30/m", "headers": {"x-key": {"env": "KEY"}}},
         ],
-        balancers=[{"kind": "envoy", "admin": "http://10.0.0.5:9901", "cluster": "gateways"}],
+        balancers=[
+            {
+                "kind": "envoy",
+                "admin": "http://10.0.0.5:9901",
+                "cluster": "gateways",
+                "health_check": {"interval": "1s", "unhealthy": 2},
+            }
+        ],
     )
     probe, balancer = full.signals[1], full.balancers[0]
 
@@ -78,6 +86,7 @@ def test_the_kinds_that_ship_with_us_have_their_own_models() -> None:
         "admin": "http://10.0.0.5:9901",
         "cluster": "gateways",
         "settle": timedelta(seconds=30),
+        "health_check": HealthCheck(interval=timedelta(seconds=1), unhealthy=2),
     }
 
 

@@ -47,7 +47,11 @@ signals:
 #     headers: {x-api-key: {env: API_KEY}}
 
 # balancers:                        # an Envoy in front: how it sees each backend
-#   - {kind: envoy, admin: "http://10.0.0.5:9901", cluster: gateways, settle: 30s}
+#   - kind: envoy
+#     admin: http://10.0.0.5:9901
+#     cluster: gateways
+#     settle: 30s                   # from Ready to healthy there
+#     health_check: {interval: 1s, unhealthy: 2}    # its own checks, if it has any
 
 # limits:
 #   error_ratio:

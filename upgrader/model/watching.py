@@ -130,6 +130,15 @@ class Synthetic(_Watching):
         return headers
 
 
+class HealthCheck(Strict):
+    """How a balancer asks the pods by itself whether they are well."""
+
+    interval: Duration = Field(description="Time between two checks of one pod. Required.")
+    unhealthy: Annotated[StrictInt, Field(ge=1)] = Field(
+        description="So many bad answers in a row take a pod out. Required."
+    )
+
+
 class EnvoyBalancer(_Watching):
     """An Envoy in front of the gateway, asked by its admin page how it sees each backend."""
 
@@ -140,6 +149,11 @@ class EnvoyBalancer(_Watching):
         timedelta(seconds=30),
         description="How long after Ready a pod may take to be healthy there before that is a fact against "
         "it. Default 30s, for balancers that answer at once; clouds need minutes.",
+    )
+    health_check: HealthCheck | None = Field(
+        None,
+        description="Its own health checks: a pod that leaves must drain longer than they take to notice. "
+        "Default none: only endpoints tell it.",
     )
 
 
@@ -156,7 +170,7 @@ class _Plugin(_Watching):
     @classmethod
     def _installed(cls, kind: str, info: ValidationInfo) -> str:
         plugins = (info.context or {}).get("plugins", {}).get(cls.place, ())
-        known = (*cls.ours, *plugins)
+        known = tuple(dict.fromkeys((*cls.ours, *plugins)))
         if kind in plugins:
             return kind
         if kind in cls.later:
