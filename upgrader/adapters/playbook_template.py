@@ -1,0 +1,70 @@
+"""The commented playbooks that ``upgrader playbook new`` prints, by strategy."""
+
+from __future__ import annotations
+
+from typing import Final
+
+TEMPLATES: Final = {
+    "rolling": """\
+# yaml-language-server: $schema=playbook.schema.json
+## A rolling upgrade in gated batches. A line that starts with one "#" may be left out: it says the default,
+## or an example. Editors complete this file by:  upgrader playbook schema > playbook.schema.json
+apiVersion: upgrader/v1
+name: my-gateway
+# context: my-cluster               # the kubeconfig context; else the current one
+
+releases:
+  - name: gateway                   # helm list
+    namespace: gateway-system
+    chart:
+      ref: oci://registry.example/charts/gateway    # or https://…, or a path beside this file
+      from: "1.11.28"               # what runs now; checked before anything is touched
+      to: "1.11.30"
+#     values:
+#       files: []                   # in Helm's order, relative to this file
+#       env: {}                     # secrets:  license.key: LICENSE_KEY
+    workloads:                      # upgraded and gated in this order
+      control_plane: {selector: "app=gateway-controller"}
+      proxies: {selector: "app=gateway-proxy", service: gateway-proxy}
+
+strategy:
+  kind: rolling
+  batches: [1, 10%, 50%, 100%]      # new pods after each batch; shares are rounded up
+#   ready_within: 5m                # for the pods of one batch to turn ready
+
+signals:
+  - kind: rollout                   # readiness of the pods
+  - kind: envoy_stats               # request counters of each proxy, new against old
+    port: 19000                     # the admin port
+    group: proxies
+#     reach: auto                   # direct, portforward or apiserver
+  - kind: synthetic                 # requests of our own through the front door
+    url: https://api.example.com/healthz
+    rate: 10/s
+#     expect: 200
+#     timeout: 2s
+#     bypass: http://upstream.example/healthz       # the same past the gateway
+#     headers: {x-api-key: {env: API_KEY}}
+
+# balancers:                        # an Envoy in front: how it sees each backend
+#   - kind: envoy
+#     admin: http://10.0.0.5:9901
+#     cluster: gateways
+#     settle: 30s                   # from Ready to healthy there
+#     health_check: {interval: 1s, unhealthy: 2}    # its own checks, if it has any
+
+# limits:
+#   error_ratio:
+#     tolerate: 0.1%                # extra failures accepted
+#     exclude: 5%                   # the fault each batch must rule out; smaller takes longer
+#     ceiling: 5%                   # too many, with no old pod left to compare with
+#   false_alarm: 0.1%               # chance that a good release is rolled back, whole run
+# gate: {stand: 2m}                 # least time of good readings after each batch
+# bake: 10m                         # the same after the last
+# blind: {hold: 2m, then: pause}    # with no usable reading; doubt never rolls back
+
+# checks:
+#   waive: []                       # - {rule: drain-budget, reason: "CHG-1234"}
+#   declare: {config_compatible: false, hooks_safe: []}
+""",
+}

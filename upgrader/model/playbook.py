@@ -1,0 +1,349 @@
+"""The playbook: what to upgrade, in which batches, watched by what, and how sure to be.
+
+Every field says its unit, its default and why. What the operator left out is decided here and nowhere
+else; what this version cannot do is refused by name. Files and environment variables are looked at by
+the adapter that reads a playbook, never here.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
+from decimal import Decimal
+from typing import Annotated, Any, Final, Literal, Self
+
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    StrictBool,
+    model_validator,
+)
+
+from upgrader.model.strict import (
+    EnvName,
+    GroupName,
+    Name,
+    ReleaseName,
+    Strict,
+    Text,
+    at_fault,
+    nearest,
+    not_empty,
+)
+from upgrader.model.units import BatchSize, Duration, Ratio, Share, require_growing
+from upgrader.model.watching import BALANCERS, SIGNALS, BalancerSettings, EnvoyStats, SignalSettings
+
+__all__ = ["BALANCERS", "SIGNALS", "STRATEGIES", "Playbook"]
+
+STRATEGIES: Final = ("rolling",)
+STRATEGIES_NOT_YET: Final = ("canary", "blue_green", "gitops", "revision")
+
+_SELECTOR_PART = re.compile(
+    r"!?[\w./-]+|[\w./-]+\s*(=|==|!=)\s*[\w.-]*|[\w./-]+\s+(in|notin)\s*\([\w.,\s-]*\)", re.ASCII
+)
+
+
+def _version(value: object) -> object:
+    if isinstance(value, int | float):
+        raise ValueError(
+            f'put the version in quotes: "{value}" may not be what you wrote (1.10 is read as 1.1)'
+        )
+    return value
+
+
+def _selector(value: str) -> str:
+    parts = re.split(r",(?![^(]*\))", value)
+    if not all(_SELECTOR_PART.fullmatch(part.strip()) for part in parts):
+        raise ValueError(
+            f'{value!r} is no label selector; write it as kubectl takes it: "app=gloo,tier in (a, b)"'
+        )
+    return value
+
+
+def _chart_ref(value: str) -> str:
+    scheme, separator, _ = value.partition("://")
+    if not value or (separator and scheme not in ("oci", "http", "https")):
+        raise ValueError(f"{value!r}: a chart is oci://…, https://… or a path beside the playbook")
+    return value
+
+
+Version = Annotated[Text, BeforeValidator(_version)]
+
+
+class ChartSource(Strict):
+    """Which chart, from which version to which."""
+
+    ref: Annotated[str, AfterValidator(_chart_ref)] = Field(
+        description="oci://…, https://… or a path relative to the playbook. {version} in it stands for the "
+        "version, for charts that are kept one folder or file a version. Required."
+    )
+    from_version: Version = Field(
+        alias="from", description="Chart version that runs now; checked against the cluster. Required."
+    )
+    to_version: Version = Field(alias="to", description="Chart version to end with. Required.")
+
+    @property
+    def is_local(self) -> bool:
+        """Whether the chart is a path and not fetched from elsewhere."""
+        return "://" not in self.ref
+
+    def at(self, version: str) -> str:
+        """Return the reference of one version of the chart."""
+        return self.ref.replace("{version}", version)
+
+
+class Values(Strict):
+    """What the chart is configured with."""
+
+    files: tuple[Text, ...] = Field(
+        (), description="Values files in Helm's order, relative to the playbook. Default none."
+    )
+    env: dict[Text, EnvName] = Field(
+        default_factory=dict,
+        description="Dotted value path to the environment variable that holds it; for secrets: they never "
+        "reach a command line, journal, log or report. Default none.",
+    )
+
+
+class Workloads(Strict):
+    """One group of Deployments that are upgraded and gated together."""
+
+    selector: Annotated[Text, AfterValidator(_selector)] = Field(
+        description="Label selector of the group's Deployments and pods, as kubectl takes it. Required."
+    )
+    service: Name | None = Field(
+        None,
+        description="The Service that carries traffic to the group. Default none: no traffic of its own.",
+    )
+
+
+class Release(Strict):
+    """One Helm release."""
+
+    name: ReleaseName = Field(description="Helm release name. Required.")
+    namespace: Name = Field(description="Its namespace. Required: guessing one would be dangerous.")
+    chart: ChartSource
+    values: Values = Field(default_factory=Values, description="Default: the chart's own values alone.")
+    workloads: dict[GroupName, Workloads] = Field(
+        default_factory=dict,
+        description="Groups in the order of the upgrade. Default: found from the manifest.",
+    )
+
+
+def _known_strategy(value: object) -> object:
+    if value in STRATEGIES:
+        return value
+    if value in STRATEGIES_NOT_YET:
+        raise ValueError(f"{value} is not in this version; there is: {', '.join(STRATEGIES)}")
+    raise ValueError(f"unknown strategy; there is: {', '.join(STRATEGIES)}{nearest(str(value), STRATEGIES)}")
+
+
+DEFAULT_BATCHES: Final = (1, Share(Decimal(10)), Share(Decimal(50)), Share(Decimal(100)))
+
+
+def _growing(value: tuple[int | Share, ...]) -> tuple[int | Share, ...]:
+    require_growing(value)
+    return value
+
+
+class Rolling(Strict):
+    """One ``helm upgrade``, its pods let through in batches."""
+
+    kind: Annotated[Literal["rolling"], BeforeValidator(_known_strategy)]
+    batches: Annotated[tuple[BatchSize, ...], AfterValidator(_growing)] = Field(
+        DEFAULT_BATCHES,
+        description="How many pods are new after each batch: whole numbers, then shares rounded up; the last "
+        "is 100%. Default [1, 10%, 50%, 100%]: one pod shows what fails for everybody, ten percent what "
+        "fails under load.",
+    )
+    ready_within: Duration = Field(
+        timedelta(minutes=5),
+        description="How long the pods of one batch may take to turn ready. Default 5m: longer than an image "
+        "pull, shorter than Kubernetes' own 10 minutes.",
+    )
+
+
+class ErrorRatio(Strict):
+    """How many more failed requests are too many."""
+
+    tolerate: Ratio = Field(
+        0.001,
+        description="Extra failures accepted of new pods against old ones in the same seconds. Default 0.1%: "
+        "smaller differences are noise at most gateways.",
+    )
+    exclude: Ratio = Field(
+        0.05,
+        description="The size of fault that each batch must rule out before the next; smaller makes gates "
+        "longer. Default 5%.",
+    )
+    ceiling: Ratio = Field(
+        0.05,
+        description="Failure ratio that is too much with no old pod left to compare with. Default 5%.",
+    )
+
+    @model_validator(mode="after")
+    def _exclude_is_visible(self) -> Self:
+        if self.exclude <= self.tolerate:
+            raise at_fault(("exclude",), "must be above tolerate: what is tolerated can never be ruled out")
+        if not 0 < self.ceiling < 1:
+            raise at_fault(("ceiling",), "must be above 0% and below 100%")
+        return self
+
+
+class Limits(Strict):
+    """What counts as worse, and how sure to be."""
+
+    not_yet = frozenset({"latency_p99", "traffic_share"})
+
+    error_ratio: ErrorRatio = Field(default_factory=ErrorRatio)
+    false_alarm: Ratio = Field(
+        0.001,
+        description="Chance that a good release is rolled back, over the whole run. Default 0.1%: evidence "
+        "of 1,000 to 1 rolls back.",
+    )
+
+    @model_validator(mode="after")
+    def _false_alarm_is_a_chance(self) -> Self:
+        if not 0 < self.false_alarm <= 0.1:
+            raise at_fault(("false_alarm",), "must be above 0% and at most 10%")
+        return self
+
+
+class Gate(Strict):
+    """What each batch must pass."""
+
+    stand: Duration = Field(
+        timedelta(minutes=2),
+        description="Least time of good readings after each batch; longer where the traffic needs it to rule "
+        "out error_ratio.exclude. Default 2m.",
+    )
+
+
+class Blind(Strict):
+    """What happens while there is no usable reading."""
+
+    hold: Duration = Field(
+        timedelta(minutes=2),
+        description="How long to hold before pausing. Default 2m: a scrape or two may fail.",
+    )
+    then: Literal["pause"] = Field(
+        "pause", description="Pause the run, the brake on. Nothing else: doubt is no reason to roll back."
+    )
+
+
+class Waiver(Strict):
+    """A pre-flight rule that may not refuse this upgrade."""
+
+    rule: Text = Field(description="The rule's id, as plan prints it. Required.")
+    reason: Text = Field(description="Why, for the report: a change number, a name. Required.")
+
+
+class Declarations(Strict):
+    """What cannot be seen from outside and the operator vouches for."""
+
+    config_compatible: StrictBool = Field(
+        False,
+        description="ConfigMaps and Secrets that change in place suit old pods too. Default false: an old "
+        "pod that restarts reads the new ones.",
+    )
+    hooks_safe: tuple[Text, ...] = Field(
+        (),
+        description="Names of post-upgrade hooks that may run before any new pod exists. Default none.",
+    )
+
+
+class Checks(Strict):
+    """Exceptions from the pre-flight rules."""
+
+    waive: tuple[Waiver, ...] = Field((), description="Default none.")
+    declare: Declarations = Field(default_factory=Declarations)
+
+    @model_validator(mode="after")
+    def _each_rule_once(self) -> Self:
+        rules = [waiver.rule for waiver in self.waive]
+        for at, rule in enumerate(rules):
+            if rule in rules[:at]:
+                raise at_fault(("waive", at, "rule"), f"{rule} is waived twice")
+        return self
+
+
+class LabImage(Strict):
+    """What stands for an image in the lab."""
+
+    run: Text = Field(description="Name of the local program, such as envoy. Required.")
+
+
+class Lab(Strict):
+    """How the lab plays this gateway; the real upgrade ignores it."""
+
+    images: dict[Text, LabImage] = Field(
+        default_factory=dict,
+        description="Image name, longest prefix first, to the program. Default: a stand-in that serves and "
+        "turns ready.",
+    )
+
+
+class Playbook(Strict):
+    """A whole playbook, valid in itself. Paths and variables in it have not been looked at."""
+
+    api_version: Literal["upgrader/v1"] = Field(alias="apiVersion", description="The format. Required.")
+    name: Name = Field(description="What this upgrade is called in journals and reports. Required.")
+    context: Text | None = Field(
+        None, description="kubeconfig context. Default: the current one, which plan names."
+    )
+    releases: Annotated[tuple[Release, ...], AfterValidator(not_empty)] = Field(
+        description="What to upgrade: one in this version. Required."
+    )
+    strategy: Rolling = Field(default_factory=lambda: Rolling(kind="rolling"))
+    signals: Annotated[tuple[SignalSettings, ...], AfterValidator(not_empty)] = Field(
+        description="What tells good from bad; at least one. Required."
+    )
+    balancers: tuple[BalancerSettings, ...] = Field(
+        (), description="Load balancers in front, asked how they see each backend. Default none."
+    )
+    limits: Limits = Field(default_factory=Limits)
+    gate: Gate = Field(default_factory=Gate)
+    bake: Duration = Field(
+        timedelta(minutes=10),
+        description="How long all new pods must stand before the run is over; one old pod stays to compare "
+        "with. Default 10m.",
+    )
+    blind: Blind = Field(default_factory=Blind)
+    checks: Checks = Field(default_factory=Checks)
+    lab: Lab = Field(default_factory=Lab)
+
+    @classmethod
+    def read(cls, data: Mapping[str, Any], *, plugins: Mapping[str, Sequence[str]] | None = None) -> Playbook:
+        """Build a playbook from plain data.
+
+        Args:
+            data: What the YAML holds.
+            plugins: Kinds that others installed, by ``signals`` and ``balancers``.
+
+        Raises:
+            pydantic.ValidationError: with the path of each key at fault.
+        """
+        return cls.model_validate(data, context={"plugins": plugins or {}})
+
+    @property
+    def release(self) -> Release:
+        """The one release."""
+        return self.releases[0]
+
+    @model_validator(mode="after")
+    def _one_release(self) -> Self:
+        if len(self.releases) > 1:
+            raise at_fault(("releases", 1), "one release in this version; tiers come later")
+        return self
+
+    @model_validator(mode="after")
+    def _groups_exist(self) -> Self:
+        groups = self.release.workloads
+        for at, signal in enumerate(self.signals):
+            named = signal.group if isinstance(signal, EnvoyStats) else None
+            if named and groups and named not in groups:
+                what = f"no such group; workloads has: {', '.join(groups)}{nearest(named, groups)}"
+                raise at_fault(("signals", at, "group"), what)
+        return self

@@ -1,0 +1,215 @@
+"""The playbook's signals and balancers: their kinds, and the keys of those that ship with us."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from datetime import timedelta
+from typing import Annotated, Any, ClassVar, Final, Literal
+from urllib.parse import urlsplit
+
+from pydantic import (
+    AfterValidator,
+    ConfigDict,
+    Discriminator,
+    Field,
+    StrictInt,
+    Tag,
+    ValidationInfo,
+    field_validator,
+)
+
+from upgrader.model.strict import EnvName, Strict, Text, nearest
+from upgrader.model.units import Duration, Rate
+
+SIGNALS: Final = ("rollout", "envoy_stats", "synthetic")
+SIGNALS_NOT_YET: Final = ("prometheus", "datadog", "access_log")
+BALANCERS: Final = ("envoy",)
+BALANCERS_NOT_YET: Final = (
+    "gcp_neg",
+    "aws_target_group",
+    "azure",
+    "haproxy",
+    "gateway_api",
+    "gloo",
+    "istio",
+)
+
+
+def _url(value: str) -> str:
+    try:
+        parts = urlsplit(value)
+        usable = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        usable = False
+    if not usable:
+        raise ValueError("must be a whole URL, such as https://api.example.com/healthz")
+    if parts.username or parts.password:
+        raise ValueError("no credentials in a URL; send them as a header from the environment: headers")
+    return value
+
+
+Url = Annotated[str, AfterValidator(_url)]
+Port = Annotated[StrictInt, Field(ge=1, le=65535)]
+
+
+class _Watching(Strict):
+    @property
+    def settings(self) -> dict[str, Any]:
+        """All keys but ``kind``, as Python values: what the plugin's ``build`` is given."""
+        return {key: value for key, value in self if key != "kind"}
+
+
+class Rollout(_Watching):
+    """Readiness of the pods, from a watch. It has no keys."""
+
+    kind: Literal["rollout"]
+
+
+class EnvoyStats(_Watching):
+    """Request counters straight from each Envoy, every second."""
+
+    kind: Literal["envoy_stats"]
+    port: Port = Field(description="Admin port of the proxies. Required: Envoy has no usual one.")
+    reach: Literal["auto", "direct", "portforward", "apiserver"] = Field(
+        "auto",
+        description="How the proxies are reached. Default auto: the fastest way that works, named by doctor.",
+    )
+    group: str | None = Field(
+        None, description="The group of workloads that are Envoys. Default: the groups with a service."
+    )
+
+
+class FromEnvironment(Strict):
+    """A value that is read from an environment variable and shown nowhere."""
+
+    env: EnvName = Field(description="Its name. Required.")
+
+
+def _literal_or_env(value: object) -> str:
+    return "literal" if isinstance(value, str) else "env"
+
+
+HeaderValue = Annotated[
+    Annotated[str, Tag("literal")] | Annotated[FromEnvironment, Tag("env")], Discriminator(_literal_or_env)
+]
+
+
+class Synthetic(_Watching):
+    """Requests of our own through the front door, and what each must answer."""
+
+    kind: Literal["synthetic"]
+    url: Url = Field(description="Where to, by the way that clients take. Required.")
+    rate: Rate = Field(1.0, description="How often. Default 1/s: enough to see a door that is shut.")
+    expect: Annotated[StrictInt, Field(ge=100, le=599)] = Field(
+        200,
+        description="The HTTP status that is right; 401 where a missing key must stay shut out. Default 200.",
+    )
+    bypass: Url | None = Field(
+        None,
+        description="The same straight at the upstream, past the gateway: what to compare with while the "
+        "control plane changes. Default none.",
+    )
+    headers: dict[str, HeaderValue] = Field(
+        default_factory=dict,
+        description="Request headers; a secret as {env: VARIABLE}. Default none.",
+    )
+    timeout: Duration = Field(
+        timedelta(seconds=2),
+        description="After it a request has failed. Default 2s, as most clients wait longer.",
+    )
+
+    @field_validator("headers")
+    @classmethod
+    def _header_names(cls, headers: dict[str, Any]) -> dict[str, Any]:
+        for name, value in headers.items():
+            if not re.fullmatch(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", name):
+                raise ValueError(f"{name!r} is no header name")
+            if isinstance(value, str) and re.search(r"[\r\n\0]", value):
+                raise ValueError(f"{name}: a header value is one line")
+        return headers
+
+
+class HealthCheck(Strict):
+    """How a balancer asks the pods by itself whether they are well."""
+
+    interval: Duration = Field(description="Time between two checks of one pod. Required.")
+    unhealthy: Annotated[StrictInt, Field(ge=1)] = Field(
+        description="So many bad answers in a row take a pod out. Required."
+    )
+
+
+class EnvoyBalancer(_Watching):
+    """An Envoy in front of the gateway, asked by its admin page how it sees each backend."""
+
+    kind: Literal["envoy"]
+    admin: Url = Field(description="Its admin page, such as http://10.0.0.5:9901. Required.")
+    cluster: Text = Field(description="The cluster that holds the gateway's pods. Required.")
+    settle: Duration = Field(
+        timedelta(seconds=30),
+        description="How long after Ready a pod may take to be healthy there before that is a fact against "
+        "it. Default 30s, for balancers that answer at once; clouds need minutes.",
+    )
+    health_check: HealthCheck | None = Field(
+        None,
+        description="Its own health checks: a pod that leaves must drain longer than they take to notice. "
+        "Default none: only endpoints tell it.",
+    )
+
+
+class _Plugin(_Watching):
+    model_config = ConfigDict(frozen=True, extra="allow", hide_input_in_errors=True)
+
+    place: ClassVar[str]
+    ours: ClassVar[tuple[str, ...]]
+    later: ClassVar[tuple[str, ...]]
+
+    kind: str
+
+    @field_validator("kind")
+    @classmethod
+    def _installed(cls, kind: str, info: ValidationInfo) -> str:
+        plugins = (info.context or {}).get("plugins", {}).get(cls.place, ())
+        known = tuple(dict.fromkeys((*cls.ours, *plugins)))
+        if kind in plugins:
+            return kind
+        if kind in cls.later:
+            raise ValueError(f"{kind} is not in this version; there is: {', '.join(known)}")
+        raise ValueError(f"unknown kind; there is: {', '.join(known)}{nearest(kind, known)}")
+
+
+class PluginSignal(_Plugin):
+    """A signal that somebody else's package brings; it validates its own keys."""
+
+    place = "signals"
+    ours = SIGNALS
+    later = SIGNALS_NOT_YET
+
+
+class PluginBalancer(_Plugin):
+    """A balancer that somebody else's package brings; it validates its own keys."""
+
+    place = "balancers"
+    ours = BALANCERS
+    later = BALANCERS_NOT_YET
+
+
+def _by_kind(ours: tuple[str, ...]) -> Callable[[object], str]:
+    def tag(value: object) -> str:
+        kind = value.get("kind") if isinstance(value, Mapping) else getattr(value, "kind", None)
+        return kind if isinstance(kind, str) and kind in ours else "plugin"
+
+    return tag
+
+
+SignalSettings = Annotated[
+    Annotated[Rollout, Tag("rollout")]
+    | Annotated[EnvoyStats, Tag("envoy_stats")]
+    | Annotated[Synthetic, Tag("synthetic")]
+    | Annotated[PluginSignal, Tag("plugin")],
+    Discriminator(_by_kind(SIGNALS)),
+]
+BalancerSettings = Annotated[
+    Annotated[EnvoyBalancer, Tag("envoy")] | Annotated[PluginBalancer, Tag("plugin")],
+    Discriminator(_by_kind(BALANCERS)),
+]
