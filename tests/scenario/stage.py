@@ -12,7 +12,7 @@ from upgrader.model.fleet import Fleet
 from upgrader.model.plugins import Finding, Gate, StepPlan
 from upgrader.model.policy import Policy, SignalPolicy, weighed
 from upgrader.model.ports import Ports
-from upgrader.model.record import RULE, SCHEMA
+from upgrader.model.record import RULE, SCHEMA, Record
 from upgrader.model.run import Run
 from upgrader.model.world import World
 from upgrader.testing.fakes import (
@@ -93,7 +93,7 @@ class Stage:
                 self.clock.sleep(3.0)
         raise AssertionError("the run crashed more often than it was told to")
 
-    def _see(self, run: Run) -> None:
+    def _see(self, run: Run, record: Record) -> None:
         assert self.clock.time < 1_000_000.0 + 3600, f"no end in sight: {run.phase} {run.reason}"
         if not self.seen or self.seen[-1] != run.phase.value:
             self.seen.append(run.phase.value)

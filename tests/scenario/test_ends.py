@@ -13,7 +13,7 @@ from upgrader.model.phase import Event, Phase
 from upgrader.model.plugins import Finding, Severity
 from upgrader.model.reading import Fact, Weight
 from upgrader.model.record import Kind, Record
-from upgrader.model.run import fold, open_run
+from upgrader.model.run import Run, fold, open_run
 from upgrader.testing.fakes import FakeJournal
 
 ALL = [step.id for step in STEPS]
@@ -127,12 +127,12 @@ def test_an_abort_goes_back_from_where_the_run_is(phase_seen: str, end: Phase) -
     stage.lease.abort = "operator said so" if phase_seen == "planned" else ""
     told = stage._see
 
-    def see(run: object) -> None:
-        told(run)  # type: ignore[arg-type]
+    def see(run: Run, record: Record) -> None:
+        told(run, record)
         if stage.seen[-1] == phase_seen:
             stage.lease.abort = "operator said so"
 
-    stage._see = see  # type: ignore[method-assign,assignment]
+    stage._see = see  # type: ignore[method-assign]
     run = stage.run()
 
     assert (run.phase, stage.cluster.standing) == (end, set())

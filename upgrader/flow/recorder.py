@@ -23,7 +23,9 @@ class Recorder:
         """Begin a new run: write its header."""
         record = Record(0, round(world.ports.clock.now(), 3), Kind.HEADER, Phase.PLANNED, "", header)
         world.journal.append(record.to_line())
-        return cls(world, open_run(record))
+        run = open_run(record)
+        world.tell(run, record)
+        return cls(world, run)
 
     @classmethod
     def reopen(cls, world: World) -> Recorder:
@@ -42,7 +44,7 @@ class Recorder:
         after = run.with_record(record)
         self.world.journal.append(record.to_line())
         self.run = after
-        self.world.tell(after)
+        self.world.tell(after, record)
         return after
 
     def event(self, event: Event, reason: str = "", *, at: float = 0.0, **more: Any) -> Run:

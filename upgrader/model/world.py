@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from upgrader.model.fleet import Fleet
 from upgrader.model.plugins import Finding, Signal, Step, StepPlan
 from upgrader.model.ports import Journal, Lease, Ports
+from upgrader.model.record import Record
 from upgrader.model.run import Run
 
 
@@ -24,7 +25,7 @@ class World:
         step: Makes the step of a plan.
         preflight: Runs the checks; called once the Lease is ours.
         differences: Says in sentences what of the cluster is not as the known-good revision has it.
-        tell: Is told of each record; renders the live view.
+        tell: Is told of each record and the run after it; renders the live view.
         interrupted: Why the operator wants this process to end, or the empty text.
     """
 
@@ -36,5 +37,5 @@ class World:
     step: Callable[[StepPlan], Step]
     preflight: Callable[[], tuple[Finding, ...]]
     differences: Callable[[], tuple[str, ...]]
-    tell: Callable[[Run], None]
+    tell: Callable[[Run, Record], None]
     interrupted: Callable[[], str]
