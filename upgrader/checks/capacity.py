@@ -23,7 +23,11 @@ def check(survey: Survey) -> Iterator[Finding]:
     found = nodes_of(nearby(survey, "Node"), nearby(survey, "Pod"))
     if not found:
         yield Finding(
-            "surge-room-unknown", Severity.WARN, "no node could be listed", "grant list Nodes, or look yourself", _SOURCE
+            "surge-room-unknown",
+            Severity.WARN,
+            "no node could be listed",
+            "grant list Nodes, or look yourself",
+            _SOURCE,
         )
         return
     for one in subjects(survey):

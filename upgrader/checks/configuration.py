@@ -8,11 +8,11 @@ from typing import Any
 from upgrader.model import manifests
 from upgrader.model.plugins import Finding, Severity, Survey
 from upgrader.model.ports import Manifest, Ref
-from upgrader.model.subjects import Subject, by_ref, compatible_objects, subjects
+from upgrader.model.subjects import Subject, by_ref, subjects
 
 RULES: Mapping[str, str] = {
-    "config-in-place": "A ConfigMap or Secret that old pods read changes in place: a restarted old pod reads the new one.",
-    "config-removed": "A ConfigMap or Secret that old pods read is deleted: a replaced old pod cannot start any more.",
+    "config-in-place": "A ConfigMap or Secret that old pods read changes in place: they may meet the new.",
+    "config-removed": "A ConfigMap or Secret that old pods read is deleted: a replaced old pod cannot start.",
 }
 
 _SOURCE = "https://helm.sh/docs/howto/charts_tips_and_tricks/#automatically-roll-deployments"
@@ -22,19 +22,22 @@ _DATA = ("data", "binaryData", "stringData")
 def check(survey: Survey) -> Iterator[Finding]:
     """Yield one finding for each object the old pods of a workload read and the upgrade changes."""
     old, new = by_ref(survey.old.objects), by_ref(survey.new.objects)
-    compatible = compatible_objects(survey.playbook)
+    is_compatible = survey.playbook.checks.declare.config_compatible
+    declared = "; declared compatible" if is_compatible else ""
     for ref, readers in sorted(_readers(survey).items()):
         live = survey.live.get(ref)
-        if live is None or ref.name in compatible:
+        if live is None:
             continue
         words = f"{ref}, read by {', '.join(readers)}"
         if ref in new and (changed := _changed_keys(live, _planned(survey, new, ref))):
             yield Finding(
                 "config-in-place",
-                Severity.BLOCK,
-                f"{words}, changes in place: {', '.join(changed)}",
-                "name it after its content in the chart (a hash in the name); or, if old pods can read the new one, "
-                f"declare it: checks.compatible: [{ref.name}]",
+                Severity.INFO if is_compatible else Severity.BLOCK,
+                f"{words}, changes in place: {', '.join(changed)}{declared}",
+                ""
+                if is_compatible
+                else "name it after its content in the chart (a hash); or, if old pods can read all "
+                "of the new ones: checks.declare.config_compatible: true",
                 _SOURCE,
             )
         elif ref in old and ref not in new:

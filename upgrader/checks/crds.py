@@ -1,4 +1,4 @@
-"""Custom resource definitions that the release's templates hold: Helm changes them, and a rollback changes them back.
+"""Custom resource definitions in the release's templates: Helm changes them, and a rollback does so back.
 
 Those in a chart's ``crds/`` folder never reach Helm's manifest.
 """
@@ -12,9 +12,9 @@ from upgrader.model.ports import Manifest, Ref
 from upgrader.model.subjects import by_ref
 
 RULES: Mapping[str, str] = {
-    "crd-version-lost": "A CRD would lose a version in which objects are stored: the API server refuses that.",
-    "crd-version-unserved": "A CRD stops serving a version that is served now: manifests and clients that use it fail.",
-    "crd-removed": "A CRD of the release is not in the new version: Helm deletes it, with every object of its kind.",
+    "crd-version-lost": "A CRD would lose a version in which objects are stored: the API refuses that.",
+    "crd-version-unserved": "A CRD stops serving a version: manifests and clients that use it fail.",
+    "crd-removed": "A CRD is not in the new version: Helm deletes it, with every object of its kind.",
 }
 
 _SOURCE = "https://helm.sh/docs/chart_best_practices/custom_resource_definitions/"
@@ -32,7 +32,11 @@ def check(survey: Survey) -> Iterator[Finding]:
             yield from _changed(ref, live, new[ref])
         elif (old[ref]["metadata"].get("annotations") or {}).get(_KEEP) != "keep":
             yield Finding(
-                "crd-removed", Severity.BLOCK, f"{ref} is not in the new version", f"annotate it {_KEEP}: keep", _SOURCE
+                "crd-removed",
+                Severity.BLOCK,
+                f"{ref} is not in the new version",
+                f"annotate it {_KEEP}: keep",
+                _SOURCE,
             )
 
 

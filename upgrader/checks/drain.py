@@ -5,16 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from upgrader.model import manifests
+from upgrader.model.detection import Detection, detection
 from upgrader.model.manifests import PreStop
 from upgrader.model.plugins import Finding, Severity, Survey
 from upgrader.model.ports import Manifest
-from upgrader.model.subjects import Detection, Subject, detection, on_data_path
+from upgrader.model.subjects import Subject, on_data_path
 
 RULES: Mapping[str, str] = {
-    "prestop-missing": "A data-plane pod has no preStop hook: it closes while the balancer still sends to it.",
-    "drain-budget": "preStop ends sooner than the balancer notices: interval × unhealthy threshold.",
+    "prestop-missing": "A data-plane pod has no preStop hook: it closes while it still gets traffic.",
+    "drain-budget": "preStop ends sooner than the balancer notices (interval by unhealthy threshold).",
     "drain-unknown": "How long preStop takes cannot be read off the manifest.",
-    "drain-stays-healthy": "preStop only sleeps: a balancer that asks for health keeps sending until the pod is dead.",
+    "drain-stays-healthy": "preStop only sleeps: a balancer that asks for health keeps sending to the end.",
     "drain-grace": "The grace period ends before preStop and the end of the proxy: SIGKILL in mid-drain.",
 }
 
@@ -22,7 +23,9 @@ STOP_SLACK_SECONDS = 5.0
 """What a proxy may take to end after SIGTERM (helm research 5.1, K)."""
 _MARGIN_RATIO, _MOST_MARGIN_SECONDS = 0.25, 5.0
 _SOURCE = "https://github.com/kubernetes-sigs/aws-load-balancer-controller/issues/2131"
-_HINT = "preStop: POST /healthcheck/fail, sleep, POST /drain_listeners?graceful, sleep for the longest request"
+_HINT = (
+    "preStop: POST /healthcheck/fail, sleep, POST /drain_listeners?graceful, sleep for the longest request"
+)
 
 
 def check(survey: Survey) -> Iterator[Finding]:
@@ -61,7 +64,8 @@ def _budget(words: str, hook: PreStop, noticed: Detection) -> Iterator[Finding]:
         yield Finding(
             "drain-unknown",
             Severity.WARN,
-            f"{words}: preStop is `{hook.text}`; the balancer notices after {noticed.seconds:g} s ({noticed.words})",
+            f"{words}: preStop is `{hook.text}`; the balancer notices after {noticed.seconds:g} s "
+            f"({noticed.words})",
             "see that it keeps the listener open that long",
             _SOURCE,
         )

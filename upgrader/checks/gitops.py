@@ -8,7 +8,7 @@ from upgrader.model import manifests
 from upgrader.model.plugins import Finding, Severity, Survey
 
 RULES: Mapping[str, str] = {
-    "gitops-owner": "Argo CD, Flux, Fleet or the k3s Helm controller owns live objects, and would revert the upgrade."
+    "gitops-owner": "Argo CD, Flux, Fleet or the k3s Helm controller owns live objects and would revert them."
 }
 
 _MARKS: Mapping[str, str] = {
@@ -19,8 +19,8 @@ _MARKS: Mapping[str, str] = {
     "objectset.rio.cattle.io/id": "Fleet or the k3s Helm controller",
 }
 _REMEDIES: Mapping[str, str] = {
-    "Argo CD": "upgrade through its repository; or switch automated sync and self-heal off for this run, and waive",
-    "Flux": "upgrade through its repository; or suspend the HelmRelease for this run (`flux suspend`), and waive",
+    "Argo CD": "upgrade through its repository; or switch automated sync off for this run, and waive",
+    "Flux": "upgrade through its repository; or suspend the HelmRelease for this run, and waive",
     "Fleet or the k3s Helm controller": "upgrade through the object that owns the release",
 }
 _SOURCES: Mapping[str, str] = {
@@ -40,4 +40,6 @@ def check(survey: Survey) -> Iterator[Finding]:
                 seen.setdefault(owner, []).append(f"{ref} has {mark}={marks[mark]}")
     for owner, found in seen.items():
         more = f" (and {len(found) - 1} more)" if found[1:] else ""
-        yield Finding("gitops-owner", Severity.BLOCK, f"{owner}: {found[0]}{more}", _REMEDIES[owner], _SOURCES[owner])
+        yield Finding(
+            "gitops-owner", Severity.BLOCK, f"{owner}: {found[0]}{more}", _REMEDIES[owner], _SOURCES[owner]
+        )

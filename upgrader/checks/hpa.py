@@ -11,7 +11,7 @@ from upgrader.model.subjects import Subject, by_ref, nearby, subjects
 
 RULES: Mapping[str, str] = {
     "hpa-and-replicas": "The chart renders replicas for a Deployment that an autoscaler scales.",
-    "hpa-growth": "An autoscaler may add pods in mid-run: new ones too, in proportion, beyond what was gated.",
+    "hpa-growth": "An autoscaler may add pods in mid-run: new ones too, beyond what was gated.",
     "hpa-no-headroom": "An autoscaler is at its maximum: it cannot answer a rise in load.",
     "hpa-blind": "An autoscaler has no metrics: it does not scale at all.",
 }

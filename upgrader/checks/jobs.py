@@ -1,4 +1,4 @@
-"""Plain Jobs of the release: their pod template can never change, which breaks upgrades and rollbacks half-way."""
+"""Plain Jobs of the release: their pod template can never change, so Helm fails there half-way."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from upgrader.model.ports import Denied
 from upgrader.model.subjects import by_ref
 
 RULES: Mapping[str, str] = {
-    "immutable-job": "A Job that exists would have to change: Helm fails there, and the rest is half applied.",
-    "job-on-the-way-back": "A Job changes between the versions: going back fails unless it is deleted before.",
+    "immutable-job": "A Job that exists would have to change: Helm fails there, half applied.",
+    "job-way-back": "A Job differs between the versions: going back fails unless it is deleted before.",
 }
 
 _SOURCE = "https://github.com/helm/helm/issues/7725"
@@ -32,7 +32,7 @@ def check(survey: Survey) -> Iterator[Finding]:
             )
         elif ref in old and ref in new and _template(old[ref]) != _template(new[ref]):
             yield Finding(
-                "job-on-the-way-back",
+                "job-way-back",
                 Severity.WARN,
                 f"{ref} has another pod template in the new version",
                 f"a rollback deletes it first; by hand: `{delete}` before `helm rollback`",

@@ -10,7 +10,7 @@ from upgrader.model.ports import Manifest, Ref
 from upgrader.model.subjects import Subject, nearby, on_data_path, subjects
 
 RULES: Mapping[str, str] = {
-    "pdb-missing": "No PodDisruptionBudget covers a data-plane Deployment: a node drain may take all its pods.",
+    "pdb-missing": "No PodDisruptionBudget covers a data-plane Deployment: a node drain may take all pods.",
     "pdb-too-strict": "A PodDisruptionBudget allows no pod to go, ever: node drains hang.",
     "pdb-exhausted": "A PodDisruptionBudget allows no disruption right now.",
     "pdb-double": "Two PodDisruptionBudgets cover the same pods: evictions of these are refused outright.",
@@ -57,7 +57,9 @@ def _covering(subject: Subject, budgets: list[Manifest]) -> Iterator[Finding]:
         )
     if len(budgets) > 1:
         names = ", ".join(pdb["metadata"]["name"] for pdb in budgets)
-        yield Finding("pdb-double", Severity.WARN, f"{names} all cover {subject.ref}", "keep one of them", _SOURCE)
+        yield Finding(
+            "pdb-double", Severity.WARN, f"{names} all cover {subject.ref}", "keep one of them", _SOURCE
+        )
     for pdb in budgets:
         allowed = (pdb.get("status") or {}).get("disruptionsAllowed")
         if _spare(pdb, subject.replicas) < 1:

@@ -10,8 +10,8 @@ from upgrader.model.subjects import Subject, on_data_path
 
 RULES: Mapping[str, str] = {
     "readiness-missing": "A data-plane pod has no readiness probe: it gets traffic before it can answer.",
-    "readiness-off-path": "No readiness probe asks a port that gets traffic: a proxy without listener counts as ready.",
-    "readiness-command": "Readiness is decided by a command: what it looks at cannot be read off the manifest.",
+    "readiness-off-path": "No readiness probe asks a port that gets traffic: no listener, and yet ready.",
+    "readiness-command": "Readiness is decided by a command: what it looks at cannot be read off.",
     "readiness-port-only": "Readiness only sees an open port, not an answer.",
 }
 

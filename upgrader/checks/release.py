@@ -7,7 +7,6 @@ from collections.abc import Iterator, Mapping
 from upgrader.model import manifests
 from upgrader.model.plugins import Finding, Severity, Survey
 from upgrader.model.ports import ReleaseStatus
-from upgrader.model.subjects import chart_range
 
 RULES: Mapping[str, str] = {
     "release-pending": "The last revision is pending: another Helm works on it, or one was killed.",
@@ -40,19 +39,23 @@ def _last(survey: Survey) -> Iterator[Finding]:
             "release-pending",
             Severity.BLOCK,
             words,
-            "find out whether a Helm is still at work; else `upgrader rollback` or `helm rollback` to known-good",
+            "find out whether a Helm is still at work; else `helm rollback` to known-good",
             "https://github.com/helm/helm/issues/8987",
         )
     elif last.status in _GONE:
         yield Finding(
-            "release-gone", Severity.BLOCK, words, "install it first; an upgrade never installs", "helm/helm#7653"
+            "release-gone",
+            Severity.BLOCK,
+            words,
+            "install it first; an upgrade never installs",
+            "helm/helm#7653",
         )
     elif last.status is ReleaseStatus.FAILED:
         drifted = ", ".join(_drifted(survey)[:_SHOWN])
         yield Finding(
             "release-failed",
             Severity.BLOCK if drifted else Severity.WARN,
-            f"{words}; {f'live objects that are not as known-good: {drifted}' if drifted else 'live is as known-good'}",
+            f"{words}; " + (f"not as known-good: {drifted}" if drifted else "live is as known-good"),
             f"`helm rollback` to revision {survey.known_good} first" if drifted else "",
             "helm/helm#13346",
         )
@@ -81,7 +84,7 @@ def _known_good(survey: Survey) -> Iterator[Finding]:
         yield Finding(
             "known-good-drift",
             Severity.WARN,
-            f"{len(drifted)} live objects differ from revision {survey.known_good}: {', '.join(drifted[:_SHOWN])}",
+            f"{len(drifted)} objects differ from revision {survey.known_good}: {', '.join(drifted[:_SHOWN])}",
             "going back will not bring these edits back; put them into the values",
             "helm/helm#13346",
         )
@@ -103,19 +106,19 @@ def _drifted(survey: Survey) -> list[str]:
 def _versions(survey: Survey) -> Iterator[Finding]:
     if survey.chart is None:
         return
-    wanted_from, wanted_to = chart_range(survey.playbook)
+    wanted = survey.playbook.release.chart
     live = next((one.chart for one in survey.history if one.number == survey.known_good), "")
-    if live and not live.endswith(f"-{wanted_from}"):
+    if live and not live.endswith(f"-{wanted.from_version}"):
         yield Finding(
             "chart-from",
             Severity.BLOCK,
-            f"revision {survey.known_good} is {live}, the playbook says from {wanted_from}",
+            f"revision {survey.known_good} is {live}, the playbook says from {wanted.from_version}",
             "correct chart.from, or upgrade to it first: playbooks are written for one step",
         )
-    if survey.chart.version != wanted_to:
+    if survey.chart.version != wanted.to_version:
         yield Finding(
             "chart-to",
             Severity.BLOCK,
-            f"the chart is {survey.chart.name} {survey.chart.version}, the playbook says to {wanted_to}",
+            f"the chart is {survey.chart.name}-{survey.chart.version}, the playbook says {wanted.to_version}",
             "correct chart.to or chart.ref",
         )

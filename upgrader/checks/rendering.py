@@ -11,7 +11,7 @@ from upgrader.model.subjects import by_ref, is_locked, subjects
 
 RULES: Mapping[str, str] = {
     "rendering-empty": "The target renders no object: everything would be deleted.",
-    "rendering-unstable": "Two renderings of the same chart and values differ (random or time-based templates).",
+    "rendering-unstable": "Two renderings of the same chart and values differ (random or time-based).",
     "rolls-nothing": "No pod template under upgrade changes: there is nothing to roll and nothing to judge.",
     "rolls-with-helm": "A workload outside the groups changes its pods: Helm rolls it at once, in no batch.",
 }
@@ -19,7 +19,7 @@ RULES: Mapping[str, str] = {
 
 def check(survey: Survey) -> Iterator[Finding]:
     """Yield what is odd about the rendered target."""
-    if is_locked(survey.history):
+    if is_locked(survey):
         return
     if not survey.new.objects:
         yield Finding("rendering-empty", Severity.BLOCK, "the target renders no object", "look at the values")
@@ -33,7 +33,9 @@ def check(survey: Survey) -> Iterator[Finding]:
             "https://helm.sh/docs/chart_template_guide/function_list/",
         )
     if not any(_rolls(one.live, one.new) for one in subjects(survey)) and not _has_dependents(survey):
-        yield Finding("rolls-nothing", Severity.WARN, "no pod template under upgrade changes", "is chart.to right?")
+        yield Finding(
+            "rolls-nothing", Severity.WARN, "no pod template under upgrade changes", "is chart.to right?"
+        )
     yield from _outside(survey)
 
 

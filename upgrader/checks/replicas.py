@@ -11,10 +11,10 @@ from upgrader.model.subjects import Subject, by_ref, subjects
 
 RULES: Mapping[str, str] = {
     "replicas-one": "A data-plane Deployment has fewer than two pods: any mishap is an outage.",
-    "control-plane-one": "A Deployment off the data path has one pod: no new configuration while it is replaced.",
+    "control-plane-one": "A Deployment off the data path has one pod: no new configuration meanwhile.",
     "replicas-cut": "The chart renders fewer replicas than are live: capacity is cut at once, paused or not.",
-    "replicas-grown": "The chart renders more replicas than are live: the Deployment grows before the first batch.",
-    "replicas-cut-back": "The known-good revision renders other replicas than are live: a rollback would set them.",
+    "replicas-grown": "The chart renders more replicas than are live: it grows before the first batch.",
+    "replicas-cut-back": "The known-good revision renders fewer replicas than are live: a rollback cuts.",
     "replicas-unset": "The old version renders replicas and the new one does not: the field falls back to 1.",
 }
 
@@ -98,7 +98,7 @@ def _way_back(survey: Survey, subject: Subject, old: Mapping[Ref, Manifest]) -> 
         yield Finding(
             "replicas-cut-back",
             Severity.BLOCK,
-            f"{subject.ref} has {subject.replicas} replicas and revision {survey.known_good} renders {wanted}: "
+            f"{subject.ref} has {subject.replicas} replicas, revision {survey.known_good} renders {wanted}: "
             "a rollback would cut capacity at once",
             f"run `helm upgrade` of the old chart with {subject.replicas} in the values first",
             _SOURCE,

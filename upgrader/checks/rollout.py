@@ -11,9 +11,9 @@ from upgrader.model.subjects import nearby, on_data_path, serves, subjects
 
 RULES: Mapping[str, str] = {
     "strategy-recreate": "A Deployment uses Recreate: all its pods go before a new one comes.",
-    "kind-unsupported": "A DaemonSet, StatefulSet or other kind serves the gateway's Service: this version cannot batch it.",
+    "kind-unsupported": "What serves the gateway's Service is no Deployment: it cannot be batched.",
     "strategy-dips": "The chart's own strategy lets pods be missing: so it would be in a rollback by hand.",
-    "host-port": "A data-plane pod takes a port of its node: no second one fits beside it while it is replaced.",
+    "host-port": "A data-plane pod takes a port of its node: no second one fits beside it.",
 }
 
 _SOURCE = "https://kubernetes.io/docs/concepts/workloads/controllers/deployment/#strategy"
@@ -36,7 +36,7 @@ def check(survey: Survey) -> Iterator[Finding]:
                 "strategy-dips",
                 Severity.INFO,
                 f"{one.ref} may miss {one.rollout.unavailable} of {one.replicas} pods by its own strategy",
-                "nothing for this run (batches keep all available); maxUnavailable 0 in the values is safer by hand",
+                "nothing for this run (batches keep all available); by hand maxUnavailable 0 is safer",
                 _SOURCE,
             )
         if ports := _host_ports(one.planned):
@@ -77,10 +77,10 @@ def _unsupported(survey: Survey) -> Iterator[Finding]:
 
 
 def _foreign_owner(survey: Survey, pod: Manifest, service: Manifest) -> Ref | None:
-    """Return who owns a pod behind the Service, if that is no Deployment; the pod itself where nobody does."""
-    is_behind = pod["metadata"].get("namespace") == service["metadata"].get("namespace") and manifests.selects(
-        (service.get("spec") or {}).get("selector") or {}, manifests.labels_of(pod)
-    )
+    """Return who owns a pod behind the Service, if no Deployment does; the pod if nobody."""
+    is_behind = pod["metadata"].get("namespace") == service["metadata"].get(
+        "namespace"
+    ) and manifests.selects((service.get("spec") or {}).get("selector") or {}, manifests.labels_of(pod))
     if not is_behind:
         return None
     owner = manifests.owner(pod)

@@ -9,7 +9,7 @@ from upgrader.model.plugins import Finding, Severity, Survey
 from upgrader.model.ports import Manifest, Ref
 
 RULES: Mapping[str, str] = {
-    "service-changes": "Type, ports, selector or traffic policy of the gateway's Service change, at once and for all pods.",
+    "service-changes": "Type, ports, selector or traffic policy of the gateway's Service change, at once.",
     "service-annotations": "Annotations of the gateway's Service change: a cloud balancer may be rebuilt.",
     "service-removed": "The gateway's Service is not in the new version: Helm deletes it.",
 }
@@ -30,7 +30,9 @@ def check(survey: Survey) -> Iterator[Finding]:
         ref = Ref.of(live)
         answer = survey.dry_run.get(ref)
         if ref in old and ref not in new and survey.new.objects:
-            yield Finding("service-removed", Severity.BLOCK, f"{ref} is not in the new version", "keep it", _SOURCE)
+            yield Finding(
+                "service-removed", Severity.BLOCK, f"{ref} is not in the new version", "keep it", _SOURCE
+            )
         elif isinstance(answer, dict):
             yield from _changes(ref, live, answer)
 
@@ -40,7 +42,9 @@ def _changes(ref: Ref, live: Manifest, planned: Manifest) -> Iterator[Finding]:
     after = {key: (planned.get("spec") or {}).get(key) for key in _WATCHED}
     changed = manifests.changed_paths(before, after)
     if changed:
-        said = "; ".join(f"{key} {before.get(key)} → {after.get(key)}" for key in before if before[key] != after[key])
+        said = "; ".join(
+            f"{key} {before.get(key)} → {after.get(key)}" for key in before if before[key] != after[key]
+        )
         yield Finding(
             "service-changes",
             Severity.BLOCK,

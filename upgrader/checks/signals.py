@@ -18,7 +18,9 @@ RULES: Mapping[str, str] = {
 def check(survey: Survey) -> Iterator[Finding]:
     """Yield what the trial readings say."""
     if not survey.trial:
-        yield Finding("signal-none", Severity.BLOCK, "no signal was read", "add one to the playbook's signals")
+        yield Finding(
+            "signal-none", Severity.BLOCK, "no signal was read", "add one to the playbook's signals"
+        )
     for name, reading in survey.trial.items():
         yield from _said(name, reading)
 

@@ -298,15 +298,18 @@ def references(workload: Mapping[str, Any]) -> frozenset[tuple[str, str]]:
 def _references(spec: Mapping[str, Any], found: Iterable[Mapping[str, Any]]) -> Iterator[tuple[str, str]]:
     for volume in spec.get("volumes") or ():
         for source in (volume, *((volume.get("projected") or {}).get("sources") or ())):
-            if source.get("configMap"):
-                yield "ConfigMap", str(source["configMap"].get("name", ""))
-            if source.get("secret"):
-                yield "Secret", str(source["secret"].get("secretName") or source["secret"].get("name", ""))
+            yield from _mounted(source)
     for container in found:
         for entry in (*(container.get("envFrom") or ()), *_value_sources(container)):
-            for key, kind in _ENV_SOURCES.items():
-                if entry.get(key):
-                    yield kind, str(entry[key].get("name", ""))
+            for key in _ENV_SOURCES.keys() & entry.keys():
+                yield _ENV_SOURCES[key], str(entry[key].get("name", ""))
+
+
+def _mounted(source: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    if source.get("configMap"):
+        yield "ConfigMap", str(source["configMap"].get("name", ""))
+    if source.get("secret"):
+        yield "Secret", str(source["secret"].get("secretName") or source["secret"].get("name", ""))
 
 
 _ENV_SOURCES: Mapping[str, str] = {

@@ -1,4 +1,4 @@
-"""What the checks look at: each workload under upgrade with its old and new manifest, and who sends it traffic."""
+"""What the checks look at: each workload under upgrade, live and planned, and who sends it traffic."""
 
 from __future__ import annotations
 
@@ -8,7 +8,18 @@ from dataclasses import dataclass
 from upgrader.model import manifests
 from upgrader.model.manifests import Rolling
 from upgrader.model.plugins import Survey
-from upgrader.model.ports import Manifest, Ref
+from upgrader.model.ports import Manifest, Ref, ReleaseStatus
+
+LOCKED = frozenset(
+    {
+        ReleaseStatus.PENDING_INSTALL,
+        ReleaseStatus.PENDING_UPGRADE,
+        ReleaseStatus.PENDING_ROLLBACK,
+        ReleaseStatus.UNINSTALLED,
+        ReleaseStatus.UNINSTALLING,
+    }
+)
+"""States in which Helm refuses an upgrade, a dry run too."""
 
 
 @dataclass(frozen=True)
@@ -83,6 +94,11 @@ def subjects(survey: Survey) -> tuple[Subject, ...]:
     return tuple(found)
 
 
+def is_locked(survey: Survey) -> bool:
+    """Tell whether the release is pending or gone: then Helm renders nothing, and `new` is empty."""
+    return survey.history[-1].status in LOCKED
+
+
 def on_data_path(survey: Survey) -> tuple[Subject, ...]:
     """Return the subjects that a group's Service sends traffic to."""
     return tuple(one for one in subjects(survey) if one.service)
@@ -110,7 +126,7 @@ def grouped(
     deployments: Iterable[Manifest],
     held: frozenset[Ref],
 ) -> dict[str, str]:
-    """Return Deployment → group: the chosen ones, then those in no manifest that a group's Service sends traffic to.
+    """Return Deployment → group: the chosen ones, then those in no manifest that a group's Service selects.
 
     Args:
         chosen: The live Deployments of each group of the playbook, in its order; the first group wins.
@@ -140,3 +156,14 @@ def front_service(deployment: Manifest, objects: Iterable[Manifest]) -> Manifest
             if (service.get("spec") or {}).get("type") == wanted:
                 return service
     return None
+
+
+def webhook_namespaces(objects: Iterable[Manifest]) -> frozenset[str]:
+    """Return the namespaces in which admission webhooks are served."""
+    clients = (
+        webhook.get("clientConfig") or {}
+        for one in objects
+        if str(one.get("kind", "")).endswith("WebhookConfiguration")
+        for webhook in one.get("webhooks") or ()
+    )
+    return frozenset(str(client["service"]["namespace"]) for client in clients if client.get("service"))
