@@ -1,0 +1,72 @@
+"""Look: the reads of the cluster that a survey is made of. Nothing is written; applies are dry runs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+from upgrader.errors import Refused
+from upgrader.model.fleet import Fleet
+from upgrader.model.plugins import Signal
+from upgrader.model.ports import Clock, Denied, Kube, Manifest, Ref
+from upgrader.model.reading import Reading
+from upgrader.model.rights import LIST_ALL_PODS, LIST_NODES, LIST_WEBHOOKS, Right
+from upgrader.model.subjects import by_ref, webhook_namespaces
+
+HELM_MANAGER = "helm"
+"""The field manager of Helm's own server-side apply (Helm 4, ``pkg/kube``)."""
+_NEAR = (
+    ("autoscaling/v2", "HorizontalPodAutoscaler"),
+    ("policy/v1", "PodDisruptionBudget"),
+    ("apps/v1", "ReplicaSet"),
+    ("batch/v1", "Job"),
+)
+
+
+def ask_rights(kube: Kube, needed: Iterable[Right]) -> dict[str, bool]:
+    """Ask for each right, and file the answer under its key."""
+    return {one.key: kube.allowed(one.verb, one.ref, subresource=one.subresource) for one in needed}
+
+
+def live_objects(kube: Kube, sent: Iterable[Manifest]) -> dict[Ref, Manifest]:
+    """Return those of the objects that exist, as they are now."""
+    found = {ref: kube.get(ref) for ref in by_ref(sent)}
+    return {ref: one for ref, one in found.items() if one}
+
+
+def dry_run(kube: Kube, objects: Iterable[Manifest], *, method: str) -> dict[Ref, Manifest | Denied]:
+    """Send each object as Helm will send it, without effect.
+
+    Args:
+        kube: The API.
+        objects: What to send.
+        method: ``ssa``: never forced, so that conflicts show. ``csa``: Helm's client-side apply knows no
+            conflicts (the last writer wins), so forced, to get at the answer of admission.
+    """
+    answers: dict[Ref, Manifest | Denied] = {}
+    for ref, one in by_ref(objects).items():
+        try:
+            answers[ref] = kube.apply(one, manager=HELM_MANAGER, dry_run=True, force=method == "csa")
+        except Refused as refusal:
+            answers[ref] = Denied(ref, 403, refusal.what)
+    return answers
+
+
+def nearby(kube: Kube, namespace: str, rights: Mapping[str, bool]) -> tuple[Manifest, ...]:
+    """Return what else may matter, as far as we may list it: pods, nodes, webhooks, autoscalers …"""
+    found = [one for api, kind in _NEAR for one in kube.list(api, kind, namespace=namespace)]
+    found += kube.list("v1", "Pod", namespace="" if rights[LIST_ALL_PODS.key] else namespace)
+    for right in (LIST_NODES, *LIST_WEBHOOKS):
+        if rights[right.key]:
+            found += kube.list(right.ref.api_version, right.ref.kind)
+    for where in sorted(webhook_namespaces(found)):
+        found += kube.list("discovery.k8s.io/v1", "EndpointSlice", namespace=where)
+    return tuple(found)
+
+
+def trial(clock: Clock, signals: Sequence[Signal], fleet: Fleet) -> dict[str, Reading]:
+    """Look twice, an interval apart: counters speak only of what came between two looks."""
+    for signal in signals:
+        signal.read(fleet)
+    if signals:
+        clock.sleep(max(signal.interval_seconds for signal in signals))
+    return {signal.name: signal.read(fleet) for signal in signals}

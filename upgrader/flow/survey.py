@@ -1,0 +1,138 @@
+"""Survey: read all that checks and strategies need, once, before a run. Nothing is written."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from upgrader.errors import Refused
+from upgrader.flow.look import ask_rights, dry_run, live_objects, nearby, trial
+from upgrader.model.fleet import Fleet, Members, current_hashes, fleet_of
+from upgrader.model.playbook import Playbook, Release
+from upgrader.model.plugins import Signal, Survey
+from upgrader.model.ports import Chart, Helm, Kube, Manifest, Ports, Ref, ReleaseStatus, Rendered, Revision
+from upgrader.model.rights import needed_rights
+from upgrader.model.subjects import LOCKED, by_ref, front_service, grouped
+
+
+def survey(
+    playbook: Playbook, ports: Ports, signals: Sequence[Signal], *, target_revision: int | None = None
+) -> Survey:
+    """Read the release, the cluster around it and one reading of each signal.
+
+    Args:
+        playbook: What to upgrade.
+        ports: The world.
+        signals: All signals and balancers.
+        target_revision: A revision of the history to go to, instead of the playbook's chart.
+
+    Raises:
+        Refused: There is no such release, or no such revision.
+    """
+    release, kube, helm = playbook.release, ports.kube, ports.helm
+    plan = _plan(helm, release, target_revision)
+    sent = (*plan.old.objects, *plan.new.objects)
+    deployments = kube.list("apps/v1", "Deployment", namespace=release.namespace)
+    services = _services(kube, release, plan.old, deployments)
+    groups = grouped(
+        _chosen(kube, release, plan.old, deployments), services, deployments, frozenset(by_ref(sent))
+    )
+    rights = ask_rights(kube, needed_rights(sent, namespace=release.namespace))
+    near = nearby(kube, release.namespace, rights)
+    live = live_objects(kube, (*sent, *plan.old.hooks, *plan.new.hooks))
+    members = {Ref.of(one): one for one in deployments if one["metadata"]["name"] in groups}
+    return Survey(
+        playbook=playbook,
+        server_version=kube.server_version(),
+        cluster_uid=kube.cluster_uid(),
+        helm_version=helm.version(),
+        history=plan.history,
+        known_good=plan.known_good,
+        apply_method=plan.method,
+        chart=plan.chart,
+        old=plan.old,
+        new=plan.new,
+        live=live | members,
+        dry_run=dry_run(kube, plan.new.objects, method=plan.method),
+        dry_run_back=dry_run(kube, plan.old.objects, method=plan.method),
+        groups=groups,
+        services=services,
+        nearby=near,
+        rights=rights,
+        trial=trial(ports.clock, signals, _fleet(groups, (*deployments, *near), release.namespace)),
+    )
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """From what to what."""
+
+    history: tuple[Revision, ...]
+    known_good: int
+    method: str
+    chart: Chart | None
+    old: Rendered
+    new: Rendered
+
+
+def _plan(helm: Helm, release: Release, target: int | None) -> _Plan:
+    """Find out from which revision to which target; nothing is rendered where Helm is locked.
+
+    Helm refuses even a dry run then, and a check says why.
+    """
+    history = helm.history()
+    _require(history, release, target)
+    known_good = max((one.number for one in history if one.status is ReleaseStatus.DEPLOYED), default=0)
+    old = helm.rendered(known_good) if known_good else Rendered(())
+    method = helm.apply_method(known_good) if known_good else ""
+    if target is not None:
+        return _Plan(history, known_good, method, None, old, helm.rendered(target))
+    chart = helm.pull()
+    new = Rendered(()) if history[-1].status in LOCKED else helm.plan_upgrade(chart)
+    return _Plan(history, known_good, method, chart, old, new)
+
+
+def _require(history: Sequence[Revision], release: Release, target: int | None) -> None:
+    where = f"--namespace {release.namespace}"
+    if not history:
+        raise Refused(
+            f"there is no Helm release {release.name} in namespace {release.namespace}",
+            remedy=f"correct releases[0] (`helm list {where}` shows what there is), or install it first",
+        )
+    numbers = [one.number for one in history]
+    if target is not None and target not in numbers:
+        raise Refused(
+            f"release {release.name} has no revision {target}; it has {', '.join(map(str, numbers))}",
+            remedy=f"`helm history {release.name} {where}` says what each of them is",
+        )
+
+
+def _chosen(
+    kube: Kube, release: Release, old: Rendered, deployments: Sequence[Manifest]
+) -> dict[str, Sequence[Manifest]]:
+    """Return each group's live Deployments; where the playbook has none, one group for each."""
+    if release.workloads:
+        return {
+            group: kube.list("apps/v1", "Deployment", namespace=release.namespace, selector=one.selector)
+            for group, one in release.workloads.items()
+        }
+    held = by_ref(old.objects)
+    return {one["metadata"]["name"]: (one,) for one in deployments if Ref.of(one) in held}
+
+
+def _services(
+    kube: Kube, release: Release, old: Rendered, deployments: Iterable[Manifest]
+) -> dict[str, Manifest]:
+    """Return the Service of each group; where the playbook has none, the one that lets traffic in."""
+    if release.workloads:
+        wanted = {group: one.service for group, one in release.workloads.items() if one.service}
+    else:
+        fronts = {one["metadata"]["name"]: front_service(one, old.objects) for one in deployments}
+        wanted = {group: one["metadata"]["name"] for group, one in fronts.items() if one}
+    found = {group: kube.get(Ref("v1", "Service", release.namespace, name)) for group, name in wanted.items()}
+    return {group: one for group, one in found.items() if one}
+
+
+def _fleet(groups: dict[str, str], objects: Iterable[Manifest], namespace: str) -> Fleet:
+    near = [one for one in objects if one["metadata"].get("namespace") == namespace]
+    return fleet_of(near, Members(groups, {name: current_hashes(near, name) for name in groups}))

@@ -1,0 +1,72 @@
+"""Run the pre-flight checks over a survey, and waive what the playbook waives. Pure."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from itertools import chain
+
+from upgrader.errors import PlaybookInvalid
+from upgrader.model.plugins import Check, Finding, Severity, Survey
+
+_ORDER = {severity: place for place, severity in enumerate(Severity)}
+
+
+def run_all(survey: Survey, modules: Iterable[Check]) -> tuple[Finding, ...]:
+    """Return what all checks found, the blocking ones first, each with the playbook's reason if it is waived.
+
+    Raises:
+        PlaybookInvalid: ``checks.waive`` names a rule that no check has.
+    """
+    found_modules = tuple(modules)
+    reasons = _reasons(survey, frozenset(chain.from_iterable(module.RULES for module in found_modules)))
+    found = chain.from_iterable(module.check(survey) for module in found_modules)
+    waived = (replace(finding, waived=reasons.get(finding.rule, "")) for finding in found)
+    return tuple(sorted(waived, key=lambda finding: _ORDER[finding.severity]))
+
+
+def blocking(findings: Iterable[Finding]) -> tuple[Finding, ...]:
+    """Return the findings that refuse the run: those that block and are not waived."""
+    return tuple(one for one in findings if one.severity is Severity.BLOCK and not one.waived)
+
+
+def catalogue(modules: Mapping[str, Check]) -> str:
+    """Return the rules of all checks as a Markdown page, one section a subject."""
+    sections = (_section(subject, modules[subject].RULES) for subject in sorted(modules))
+    return "\n".join((_INTRODUCTION, *sections))
+
+
+_INTRODUCTION = """\
+# Pre-flight checks
+
+Before anything is touched, `upgrader plan` and `upgrader run` survey the release and the cluster and let each
+check speak. A finding that blocks refuses the run (exit 3). Any rule can be waived in the playbook, with a
+reason that goes into the journal and the report:
+
+```yaml
+checks:
+  waive:
+    - {rule: drain-budget, reason: "CHG-1234: the balancer drains by itself"}
+```
+
+This page is generated from the `RULES` of `upgrader/checks/`; a test compares them.
+"""
+
+
+def _section(subject: str, rules: Mapping[str, str]) -> str:
+    rows = "\n".join(f"| `{rule}` | {rules[rule]} |" for rule in rules)
+    return f"## {subject.replace('_', ' ')}\n\n| rule | speaks when |\n|---|---|\n{rows}\n"
+
+
+def _reasons(survey: Survey, known: frozenset[str]) -> dict[str, str]:
+    waivers = survey.playbook.checks.waive
+    for place, waiver in enumerate(waivers):
+        if waiver.rule not in known:
+            near = difflib.get_close_matches(waiver.rule, sorted(known), n=1)
+            raise PlaybookInvalid(
+                f"there is no rule {waiver.rule!r}",
+                key=f"checks.waive[{place}].rule",
+                remedy=f"did you mean {near[0]!r}?" if near else "docs/checks.md lists all rules",
+            )
+    return {waiver.rule: waiver.reason for waiver in waivers}
