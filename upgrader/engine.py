@@ -10,7 +10,8 @@ from upgrader.flow.decide import Decision, decide
 from upgrader.flow.observe import Rounds, observe
 from upgrader.flow.preflight import preflight
 from upgrader.flow.recorder import Recorder
-from upgrader.flow.roll_back import roll_back, verify
+from upgrader.flow.roll_back import roll_back
+from upgrader.flow.verify import verify
 from upgrader.model.fleet import Fleet
 from upgrader.model.phase import TRANSITIONS, Event, Phase
 from upgrader.model.record import Kind

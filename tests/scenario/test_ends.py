@@ -120,7 +120,9 @@ def test_a_paused_run_goes_on_where_it_was() -> None:
     assert stage.cluster.standing == set(ALL)
 
 
-@pytest.mark.parametrize(("phase_seen", "end"), [("planned", Phase.ABORTED), ("observing", Phase.ROLLED_BACK)])
+@pytest.mark.parametrize(
+    ("phase_seen", "end"), [("planned", Phase.ABORTED), ("observing", Phase.ROLLED_BACK)]
+)
 def test_an_abort_goes_back_from_where_the_run_is(phase_seen: str, end: Phase) -> None:
     """Before any change an abort ends the run; after one it brings the old version back."""
     stage = Stage()
@@ -138,7 +140,9 @@ def test_an_abort_goes_back_from_where_the_run_is(phase_seen: str, end: Phase) -
     assert (run.phase, stage.cluster.standing) == (end, set())
 
 
-@pytest.mark.parametrize("name", ["failing requests", "metrics go blind", "a crash loop", "the upstream fails too"])
+@pytest.mark.parametrize(
+    "name", ["failing requests", "metrics go blind", "a crash loop", "the upstream fails too"]
+)
 def test_every_verdict_is_derived_again_from_the_journal(name: str) -> None:
     """`explain` needs nothing but the records before a verdict."""
     stage = SCENARIOS[name][0]()

@@ -14,6 +14,7 @@ from upgrader.model.policy import BRAKE_EVIDENCE, Policy
 from upgrader.model.reading import Reading
 from upgrader.model.record import RULE, SCHEMA, Kind, Record
 
+
 @dataclass(frozen=True, slots=True)
 class Totals:
     """Requests counted by one signal during the run."""
