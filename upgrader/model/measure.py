@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from upgrader.model.fleet import Members, current_hashes, template_digest
-from upgrader.model.plugins import Survey
+from upgrader.model.plugins import Finding, Severity, Survey
 from upgrader.model.ports import Denied, Manifest, Ref
 
 ANNOTATION = "upgrader/"
@@ -60,6 +60,19 @@ def row_of(measured: Mapping[str, Any], name: str) -> Mapping[str, Any]:
 def ref_of(row: Mapping[str, Any]) -> Ref:
     """Return the Deployment a measured row speaks of."""
     return Ref("apps/v1", "Deployment", row["namespace"], row["name"])
+
+
+def moved(measured: Mapping[str, Any], now: Survey) -> Iterator[Finding]:
+    """Say what of the release has changed since the plan was made; a plan of another state is not carried out."""
+    was, last = int(measured["last_revision"]), now.history[-1].number
+    if last != was:
+        seen = f"the plan was made at revision {was}; now revision {last} is the newest"
+        yield Finding("plan-is-stale", Severity.BLOCK, seen, remedy="look at the new revision, then plan again")
+    for row in measured["workloads"]:
+        live = now.live.get(ref_of(row))
+        if live is not None and template_digest(live) != row["template"]:
+            seen = f"the pod template of {row['name']} was changed after the plan was made"
+            yield Finding("plan-is-stale", Severity.BLOCK, seen, remedy="find out by whom, then plan again")
 
 
 def _chart(survey: Survey) -> dict[str, str] | None:

@@ -19,7 +19,7 @@ STOP_SECONDS = 30.0
 class HelmUpgrade:
     """One write by Helm, without Helm's own waiting: the Deployments are paused, and we watch them.
 
-    Settings: ``run`` (the run's id), ``revision`` (go to that revision instead of the chart; 0 for the chart).
+    Settings: ``run`` (the run's id), ``revision`` (go to that one instead of the chart; 0 for the chart).
     What is true is asked of Helm's history, never concluded from an exit status.
     """
 

@@ -91,7 +91,7 @@ class FakeLease:
 
 @dataclass
 class Cluster:
-    """What steps of a scenario really did, outliving any crash of the process: which acts took effect, in order."""
+    """What steps of a scenario really did, in order; it outlives every crash of the process."""
 
     acts: list[str] = field(default_factory=list)
     standing: set[str] = field(default_factory=set)

@@ -1,0 +1,276 @@
+"""The only wiring: playbook and flags in, a frozen world of ports out."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import shutil
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from upgrader import plugins
+from upgrader.adapters.clock import SystemClock
+from upgrader.adapters.journal import JournalFile
+from upgrader.adapters.playbook_file import LoadedPlaybook, load
+from upgrader.adapters.redaction import Redactor
+from upgrader.flow.survey import survey
+from upgrader.flow.verify import differences
+from upgrader.model.findings import run_all
+from upgrader.model.fleet import Fleet, fleet_of
+from upgrader.model.measure import measured, members, moved
+from upgrader.model.plugins import Finding, Signal, StepPlan, Survey
+from upgrader.model.policy import Policy, SignalPolicy, weighed
+from upgrader.model.ports import Ports
+from upgrader.model.record import RULE, SCHEMA, Record
+from upgrader.model.run import Run
+from upgrader.model.world import World
+
+if TYPE_CHECKING:
+    from upgrader.adapters.kube import KubeApi
+
+JOURNAL = "journal.jsonl"
+WATCHED_KINDS = (("apps/v1", "Deployment"), ("apps/v1", "ReplicaSet"), ("v1", "Pod"))
+USUAL_FAILURES = 0.001
+"""The old version's usual share of failures, until a backtest measures it."""
+
+
+@dataclass(frozen=True)
+class Flags:
+    """What the command line adds to the playbook.
+
+    Args:
+        state: Where runs are kept.
+        kubeconfig: Empty for what kubectl would use.
+        context: Overrides the playbook's.
+        environ: The environment secrets are read from.
+        interrupted: Why the operator wants this process to end, or the empty text.
+    """
+
+    state: Path
+    kubeconfig: str = ""
+    context: str = ""
+    environ: Mapping[str, str] = field(default_factory=lambda: dict(os.environ), repr=False)
+    interrupted: Callable[[], str] = lambda: ""
+
+    def folder(self, run: str) -> Path:
+        """Return the folder of one run."""
+        return self.state / "runs" / run
+
+
+@dataclass(frozen=True)
+class Bench:
+    """What a run is prepared at.
+
+    Args:
+        loaded: The playbook and what it names on this machine.
+        flags: What the command line adds.
+        run: The run's id; its folder has the same name.
+        kube: The API server.
+        ports: The world.
+        signals: All signals and balancers.
+    """
+
+    loaded: LoadedPlaybook
+    flags: Flags
+    run: str
+    kube: KubeApi
+    ports: Ports
+    signals: tuple[Signal, ...]
+
+    @property
+    def folder(self) -> Path:
+        """Return the run's folder, mode 0700."""
+        return self.flags.folder(self.run)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What `plan` shows and `run` does.
+
+    Args:
+        survey: What was read.
+        findings: What the checks said.
+        steps: What will be done.
+        policy: How it will be judged.
+        revision: The revision it goes to; 0 for the playbook's chart.
+    """
+
+    survey: Survey
+    findings: tuple[Finding, ...]
+    steps: tuple[StepPlan, ...]
+    policy: Policy
+    revision: int = 0
+
+
+def load_playbook(path: Path, flags: Flags) -> LoadedPlaybook:
+    """Read a playbook; see `playbook_file.load` for what is refused."""
+    kinds = {kind: plugins.names(kind) for kind in ("signals", "balancers")}
+    loaded = load(path, flags.environ, plugins=kinds)
+    context = flags.context or loaded.playbook.context
+    return replace(loaded, playbook=loaded.playbook.model_copy(update={"context": context}))
+
+
+def new_run_id(release: str) -> str:
+    """Return an id that sorts by time and is unique."""
+    return f"{release}-{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
+
+
+@contextmanager
+def bench(loaded: LoadedPlaybook, flags: Flags, run: str) -> Iterator[Bench]:
+    """Connect to the cluster and make everything a run needs; closed at the end.
+
+    Raises:
+        Refused: No usable kubeconfig, or Helm is missing or too old.
+        ClusterUnreachable: The API server does not answer.
+    """
+    from upgrader.adapters.kube import KubeApi
+
+    kube = KubeApi.connect(flags.kubeconfig, loaded.playbook.context or "")
+    folder = flags.folder(run)
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    ports = _ports(loaded, flags, kube, folder)
+    signals: tuple[Signal, ...] = ()
+    try:
+        signals = _signals(loaded, ports)
+        yield Bench(loaded, flags, run, kube, ports, signals)
+    finally:
+        for signal in signals:
+            signal.close()
+        if not (folder / JOURNAL).exists():  # only planned: leave nothing
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _ports(loaded: LoadedPlaybook, flags: Flags, kube: KubeApi, folder: Path) -> Ports:
+    from upgrader.adapters.helm import HelmRelease, Target
+    from upgrader.adapters.helm_program import Place
+    from upgrader.adapters.helm_values import Values
+    from upgrader.adapters.http import HttpClient
+    from upgrader.adapters.prober import BackgroundProber
+    from upgrader.adapters.sweep import sweep_by
+
+    release = loaded.playbook.release
+    redactor = Redactor(secret.get_secret_value() for secret in loaded.secrets.values())
+    target = Target(
+        place=Place(release.name, release.namespace, flags.kubeconfig, loaded.playbook.context or ""),
+        run_folder=folder,
+        chart_ref=loaded.chart,
+        chart_version=release.chart.to_version,
+        values=Values(loaded.values_files, release.values.env),
+    )
+    helm = HelmRelease.of(target, kube=kube, scope=kube, redactor=redactor, environment=flags.environ)
+    return Ports(SystemClock(), kube, helm, HttpClient(), lambda reach: sweep_by(reach, kube), BackgroundProber)
+
+
+def _signals(loaded: LoadedPlaybook, ports: Ports) -> tuple[Signal, ...]:
+    """Build what the playbook names, and the rollout signal, without which nothing can be judged."""
+    book = loaded.playbook
+    named = [("signals", one) for one in book.signals if one.kind != "rollout"]
+    named += [("balancers", one) for one in book.balancers]
+    made = [plugins.find(kind, one.kind).build(loaded.settings(one), ports) for kind, one in named]
+    return (plugins.find("signals", "rollout").build({}, ports), *made)
+
+
+def make_plan(bench: Bench, *, revision: int = 0) -> Plan:
+    """Read the cluster, run the checks and plan the steps; writes nothing to the cluster.
+
+    Args:
+        bench: Where.
+        revision: Go to this revision of the history instead of the playbook's chart; 0 for the chart.
+
+    Raises:
+        Refused: There is no such release or revision.
+    """
+    book = bench.loaded.playbook
+    seen = survey(book, bench.ports, bench.signals, target_revision=revision or None)
+    findings = run_all(seen, plugins.modules("checks"))
+    steps = plugins.find("strategies", book.strategy.kind).plan(seen, bench.run, revision=revision)
+    return Plan(seen, findings, steps, _policy(bench, steps), revision)
+
+
+def _policy(bench: Bench, steps: Sequence[StepPlan]) -> Policy:
+    book = bench.loaded.playbook
+    stand, bake = book.gate.stand.total_seconds(), book.bake.total_seconds()
+    return Policy(
+        false_alarm=book.limits.false_alarm,
+        tolerate=book.limits.error_ratio.tolerate,
+        exclude=book.limits.error_ratio.exclude,
+        old_ref=USUAL_FAILURES,
+        stand_seconds=stand,
+        bake_seconds=bake,
+        hold_seconds=book.blind.hold.total_seconds(),
+        plan_seconds=max(60.0, (stand + 30.0) * len(steps) + bake),
+        signals=weighed({signal.name: _signal_policy(signal) for signal in bench.signals}),
+    )
+
+
+def _signal_policy(signal: Signal) -> SignalPolicy:
+    return SignalPolicy(
+        interval_seconds=signal.interval_seconds,
+        weight=1.0 if signal.counts_requests else 0.0,
+        compares_pods=signal.compares_pods,
+        speaks_of_backends=signal.speaks_of_backends,
+    )
+
+
+def header(bench: Bench, plan: Plan) -> dict[str, Any]:
+    """Return the journal's first body: all that a verdict or another process needs."""
+    loaded = bench.loaded
+    return {
+        "schema": SCHEMA,
+        "rule": RULE,
+        "run": bench.run,
+        "playbook": {"path": str(loaded.path), "digest": loaded.digest, "name": loaded.playbook.name},
+        "policy": plan.policy.to_body(),
+        "steps": [{**asdict(step), "gate": step.gate.value} for step in plan.steps],
+        "revision": plan.revision,
+        "measured": measured(plan.survey, str(bench.folder)),
+    }
+
+
+def lease(bench: Bench) -> ReleaseLease:
+    """Return the Lease of the bench's release."""
+    release = bench.loaded.playbook.release
+    return ReleaseLease(bench.kube, bench.ports.clock, namespace=release.namespace, release=release.name)
+
+
+@contextmanager
+def world(bench: Bench, body: Mapping[str, Any], tell: Callable[[Run, Record], None]) -> Iterator[World]:
+    """Wire the world of one run and watch its namespace; closed at the end.
+
+    Args:
+        bench: Where.
+        body: The header, new or read back.
+        tell: The view.
+    """
+    said, who = body["measured"], members(body["measured"])
+    watch = bench.kube.watch(WATCHED_KINDS, namespace=said["namespace"])
+    journal = JournalFile(bench.folder / JOURNAL)
+
+    def fleet() -> Fleet:
+        return fleet_of(watch.objects(), who, age_seconds=watch.age_seconds(), error=watch.error())
+
+    def preflight() -> tuple[Finding, ...]:
+        book, revision = bench.loaded.playbook, int(body["revision"])
+        seen = survey(book, bench.ports, bench.signals, target_revision=revision or None)
+        return (*moved(said, seen), *run_all(seen, plugins.modules("checks")))
+
+    try:
+        yield World(
+            ports=bench.ports,
+            journal=journal,
+            lease=lease(bench),
+            signals=bench.signals,
+            fleet=fleet,
+            step=lambda plan: plugins.find("steps", plan.kind).build(plan),
+            preflight=preflight,
+            differences=lambda: differences(bench.ports, said),
+            tell=tell,
+            interrupted=bench.flags.interrupted,
+        )
+    finally:
+        watch.close()
+        journal.close()
