@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
 
 import pytest
 
+from tests.adapters.loopback import Pages, abrupt, listening, silent
 from upgrader.adapters.background import BackgroundLoop
 from upgrader.adapters.sweep import DirectSweep, read_all
 from upgrader.model.ports import Answer, Endpoint
-
-Speaker = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
 
 def endpoint(port: int, key: str = "a", address: str = "127.0.0.1") -> Endpoint:
@@ -24,54 +21,6 @@ def background() -> Iterator[BackgroundLoop]:
     loop = BackgroundLoop("test-io")
     yield loop
     loop.close()
-
-
-@contextmanager
-def listening(background: BackgroundLoop, speak: Speaker) -> Iterator[int]:
-    async def speak_and_close(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        try:
-            await speak(reader, writer)
-        except (asyncio.IncompleteReadError, ConnectionError):
-            pass
-        finally:
-            writer.close()
-
-    async def listen() -> asyncio.Server:
-        return await asyncio.start_server(speak_and_close, "127.0.0.1", 0)
-
-    async def end(server: asyncio.Server) -> None:
-        server.close()
-
-    server = background.run(listen(), timeout_seconds=5)
-    yield server.sockets[0].getsockname()[1]
-    background.run(end(server), timeout_seconds=5)
-
-
-class Pages:
-    """An admin port that remembers what it was asked, and over how many connections."""
-
-    def __init__(self, body: bytes = b"server.uptime: 1\n") -> None:
-        self.body = body
-        self.asked: list[str] = []
-        self.connections = 0
-
-    async def __call__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self.connections += 1
-        while head := await reader.readuntil(b"\r\n\r\n"):
-            self.asked.append(head.split(b" ")[1].decode())
-            size = f"{len(self.body):x}".encode()
-            writer.write(
-                b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n"
-                + size + b"\r\n" + self.body + b"\r\n0\r\n\r\n"
-            )  # fmt: skip
-
-
-async def silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    await reader.read()
-
-
-async def abrupt(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    writer.transport.abort()
 
 
 def test_connections_are_kept_and_the_query_is_sent_as_it_stands(background: BackgroundLoop) -> None:
