@@ -1,0 +1,135 @@
+"""Send one kind of request at a steady rate, each over a connection of its own and exactly once."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import socket
+import ssl
+import threading
+from collections import Counter
+from typing import Final
+from urllib.parse import SplitResult, urlsplit
+
+from upgrader.adapters.background import BackgroundLoop
+from upgrader.adapters.exchange import BrokenOff, HttpStream, NotHttp, SocketStream
+from upgrader.model.ports import ProbeCounts, ProbeSpec
+
+_REASONS: Final[tuple[tuple[type[BaseException], str], ...]] = (
+    (TimeoutError, "timeout"),
+    (ConnectionRefusedError, "refused"),
+    (ConnectionResetError, "reset"),
+    (BrokenPipeError, "reset"),
+    (BrokenOff, "eof"),
+    (NotHttp, "not_http"),
+    (socket.gaierror, "dns"),
+    (ssl.SSLError, "tls"),
+    (OSError, "unreachable"),
+)
+"""Why a probe got no answer: the first class that fits. `ssl.SSLError` and the like are `OSError` too."""
+
+
+def reason_of(error: BaseException) -> str:
+    """Return the one word for why a probe got no answer."""
+    return next((word for kind, word in _REASONS if isinstance(error, kind)), type(error).__name__)
+
+
+class BackgroundProber:
+    """`Prober` on a background loop.
+
+    Probes are due on an absolute schedule: a slow answer delays none of the others, and one that could not be
+    sent in its turn is left out, never sent late in a burst.
+    """
+
+    def __init__(self, spec: ProbeSpec, background: BackgroundLoop) -> None:
+        self._spec = spec
+        self._background = background
+        self._url = urlsplit(spec.url)
+        self._tls = ssl.create_default_context() if self._url.scheme == "https" else None
+        self._lock = threading.Lock()
+        self._sent = 0
+        self._failures: Counter[str] = Counter()
+        self._turn = 0
+        self._sending: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        """Begin; a second call does nothing."""
+        if self._sending is None:
+            self._sending = self._background.run(self._begin(), timeout_seconds=5)
+
+    def take(self) -> ProbeCounts:
+        """Return what ended since the last call."""
+        with self._lock:
+            sent, failures = self._sent, self._failures
+            self._sent, self._failures = 0, Counter()
+        return ProbeCounts(sent, failures.total(), dict(failures))
+
+    def close(self) -> None:
+        """Stop and forget what is in flight."""
+        sending, self._sending = self._sending, None
+        if sending is not None:
+            self._background.run(_cancel(sending), timeout_seconds=5)
+
+    async def _begin(self) -> asyncio.Task[None]:
+        return asyncio.create_task(self._send_steadily())
+
+    async def _send_steadily(self) -> None:
+        rate = self._spec.rate_per_second
+        loop = asyncio.get_running_loop()
+        began, number = loop.time(), 0
+        async with asyncio.TaskGroup() as probes:
+            while True:
+                probes.create_task(self._probe())
+                number = max(number + 1, math.ceil((loop.time() - began) * rate))
+                await asyncio.sleep(began + number / rate - loop.time())
+
+    async def _probe(self) -> None:
+        try:
+            async with asyncio.timeout(self._spec.timeout_seconds):
+                status = await self._ask()
+        except (OSError, ValueError) as error:
+            self._count(reason_of(error))
+        else:
+            self._count("" if status == self._spec.expect else f"http_{status}")
+
+    def _count(self, failure: str) -> None:
+        with self._lock:
+            self._sent += 1
+            if failure:
+                self._failures[failure] += 1
+
+    async def _ask(self) -> int:
+        address, port = await self._next_address()
+        reader, writer = await asyncio.open_connection(
+            address, port, ssl=self._tls, server_hostname=self._url.hostname if self._tls else None
+        )
+        http = HttpStream(SocketStream(reader, writer), host_header(self._url))
+        try:
+            page = await http.get(target(self._url), headers=self._spec.headers, keep=False)
+        finally:
+            http.close()
+        return page.status
+
+    async def _next_address(self) -> tuple[str, int]:
+        """Return the host's addresses in turn: trying a second one would hide that the first is dead."""
+        port = self._url.port or (443 if self._tls else 80)
+        loop = asyncio.get_running_loop()
+        found = await loop.getaddrinfo(self._url.hostname, port, type=socket.SOCK_STREAM)
+        self._turn += 1
+        address = found[self._turn % len(found)][4]
+        return str(address[0]), int(address[1])
+
+
+def target(url: SplitResult) -> str:
+    """Return the path and query of a URL."""
+    return (url.path or "/") + (f"?{url.query}" if url.query else "")
+
+
+def host_header(url: SplitResult) -> str:
+    """Return what ``Host`` must say: the name, and the port where the URL has one."""
+    return url.netloc.rpartition("@")[2]
+
+
+async def _cancel(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    await asyncio.wait([task])
