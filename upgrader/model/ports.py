@@ -125,11 +125,20 @@ class Kube(Protocol):
     def replace(self, manifest: Manifest) -> Manifest:
         """Write an object whole; a changed ``resourceVersion`` is a `ClusterConflict`."""
 
-    def drop_ownership(self, ref: Ref) -> None:
-        """Take our entries out of ``metadata.managedFields``, leaving every value; none is success."""
+    def delete(self, ref: Ref, *, propagation: str = "Background", resource_version: str = "") -> None:
+        """Delete an object; one that is gone already is success.
 
-    def delete(self, ref: Ref, *, propagation: str = "Background") -> None:
-        """Delete an object; one that is gone already is success."""
+        Args:
+            ref: The object.
+            propagation: ``Background``, ``Foreground`` or ``Orphan``.
+            resource_version: Where given, an object changed since then is a `ClusterConflict`.
+        """
+
+    def drop_ownership(self, ref: Ref) -> bool:
+        """Remove our entries from ``metadata.managedFields``, leaving the values; False if there were none.
+
+        Helm 4 applies server-side: a field that another manager owns makes its next write fail.
+        """
 
     def allowed(self, verb: str, ref: Ref, *, subresource: str = "") -> bool:
         """Ask (SelfSubjectAccessReview) whether we may; an empty name asks for the whole kind."""
