@@ -1,0 +1,56 @@
+"""The commands that bring the old version back without this tool, for where a run stands. Pure."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from upgrader.model.measure import REASON, RUN, UNDO
+from upgrader.model.run import Run
+
+CLEAR_OWNERS = '[{"op":"replace","path":"/metadata/managedFields","value":[{}]}]'
+"""Strips all field owners of an object, as the Kubernetes docs (server-side apply, "Clearing managedFields") say.
+Otherwise Helm 4's rollback conflicts with the strategy we set."""
+
+
+def undo_commands(run: Run) -> tuple[str, ...]:
+    """Return the kubectl and helm commands, in order; empty when nothing is left to undo."""
+    begun = {step.kind for step in run.begun() if f"undo {step.id}" not in run.ended}
+    if run.is_over and run.phase.value != "needs_human":
+        begun = set()
+    return tuple(_commands(run.measured, begun)) if begun else ()
+
+
+def whole_way_back(measured: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return all commands of the way back from a run that was begun, for `plan` to show."""
+    return tuple(_commands(measured, {"helm_upgrade", "freeze"}))
+
+
+def _commands(measured: Mapping[str, Any], begun: set[str]) -> Iterator[str]:
+    namespace, release = measured["namespace"], measured["release"]
+    context = f" --context {measured['context']}" if measured.get("context") else ""
+    kubectl, rows = f"kubectl{context} -n {namespace}", measured["workloads"]
+    if "helm_upgrade" in begun:
+        for row in rows:
+            yield f"{kubectl} patch deployment {row['name']} --type=json -p '{CLEAR_OWNERS}'"
+        for job in measured["jobs"]:
+            yield f"{kubectl} delete job {job} --ignore-not-found"
+        helm_context = f" --kube-context {measured['context']}" if measured.get("context") else ""
+        yield f"helm{helm_context} -n {namespace} rollback {release} {measured['known_good']}"
+    for row in rows:
+        yield f"{kubectl} patch deployment {row['name']} --type=merge -p '{_let_go(row)}'"
+    for row in rows:
+        yield f"{kubectl} rollout status deployment {row['name']}"
+    yield f"{kubectl} delete lease {lease_name(release)} --ignore-not-found"
+
+
+def _let_go(row: Mapping[str, Any]) -> str:
+    spec = {"paused": None, "strategy": row["strategy"]}
+    notes = dict.fromkeys((RUN, REASON, UNDO))
+    return json.dumps({"metadata": {"annotations": notes}, "spec": spec}, separators=(",", ":"))
+
+
+def lease_name(release: str) -> str:
+    """Return the name of a release's Lease."""
+    return f"upgrader-{release}"

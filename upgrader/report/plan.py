@@ -1,0 +1,162 @@
+"""What `plan` shows before anything is touched: the steps, the findings, the worst case and the way back."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from upgrader.model.evidence import Meter, gate_seconds, time_to_see
+from upgrader.model.measure import measured
+from upgrader.model.plugins import Finding, Gate, Severity, StepPlan, Survey
+from upgrader.model.policy import Policy
+from upgrader.model.undo import whole_way_back
+
+FAULTS = (0.01, 0.05, 0.2, 1.0)
+"""Sizes of fault the plan prints a detection time for."""
+
+
+@dataclass(frozen=True)
+class Shown:
+    """All that a plan shows.
+
+    Args:
+        survey: What was read.
+        findings: What the checks said.
+        steps: What will be done.
+        policy: How it will be judged.
+        command: Helm's own command line.
+    """
+
+    survey: Survey
+    findings: Sequence[Finding]
+    steps: Sequence[StepPlan]
+    policy: Policy
+    command: str
+
+
+def blocks(findings: Sequence[Finding]) -> bool:
+    """Tell whether a finding refuses the run."""
+    return any(one.severity is Severity.BLOCK and not one.waived for one in findings)
+
+
+def plan_text(shown: Shown) -> str:
+    """Return the plan for people."""
+    said = measured(shown.survey, "")
+    lines = [
+        f"{said['release']} in {said['namespace']}: {said['from']} → {said['to'] or 'a revision of the history'}",
+        f"Kubernetes {said['server_version']}, Helm {said['helm_version']}; known-good is revision {said['known_good']}",
+        "",
+        "Steps",
+        *_steps(shown),
+        "",
+        "Helm",
+        f"  {shown.command}",
+        "",
+        "Findings",
+        *(_finding(one) for one in shown.findings),
+        *([] if shown.findings else ["  none"]),
+        "",
+        "Worst case, with the traffic seen now",
+        *_worst(shown),
+        "",
+        "The way back without this tool",
+        *(f"  {line}" for line in whole_way_back(said)),
+    ]
+    return "\n".join(lines)
+
+
+def plan_body(shown: Shown) -> dict[str, Any]:
+    """Return the plan for pipelines; JSON values."""
+    return {
+        "measured": measured(shown.survey, ""),
+        "steps": [{**asdict(step), "gate": step.gate.value} for step in shown.steps],
+        "findings": [asdict(one) for one in shown.findings],
+        "policy": shown.policy.to_body(),
+        "helm": shown.command,
+        "detection": [dict(row) for row in detection(shown)],
+        "refused": blocks(shown.findings),
+    }
+
+
+def _steps(shown: Shown) -> Iterator[str]:
+    for number, step in enumerate(shown.steps, start=1):
+        gate = {
+            Gate.NONE: "",
+            Gate.STAND: f", then stands at least {shown.policy.stand_seconds:.0f} s",
+            Gate.SETTLE: f", then probes and facts for {shown.policy.stand_seconds:.0f} s",
+            Gate.BAKE: f", then bakes at least {shown.policy.bake_seconds:.0f} s",
+        }[step.gate]
+        yield f"  {number}. {step.id}{_what(step)}{gate}"
+
+
+def _what(step: StepPlan) -> str:
+    counts: Mapping[str, int] = step.settings.get("counts", {})
+    of: Mapping[str, int] = step.settings.get("of", {})
+    said = ", ".join(f"{count} of {of[name]} {name}" for name, count in counts.items())
+    names = ", ".join(step.settings.get("workloads", ()))
+    return f": {said} new" if said else f": {names}" if names else ""
+
+
+def _finding(one: Finding) -> str:
+    mark = f"waived ({one.waived})" if one.waived else one.severity.value
+    remedy = f"\n      → {one.remedy}" if one.remedy and not one.waived and one.severity is not Severity.INFO else ""
+    return f"  {mark:5} {one.rule}: {one.seen}{remedy}"
+
+
+def traffic(shown: Shown) -> float:
+    """Return the requests a second seen at the trial, or 0 when none were."""
+    rates = [
+        (counts.new_requests + counts.old_requests) / counts.seconds
+        for name, reading in shown.survey.trial.items()
+        if (counts := reading.counts) is not None and shown.policy.signals[name].compares_pods
+    ]
+    return max(rates, default=0.0)
+
+
+def detection(shown: Shown) -> Iterator[Mapping[str, float | str]]:
+    """Yield for each gated batch and size of fault how long it takes to see, and what fails meanwhile."""
+    rate = traffic(shown)
+    signal = next((n for n in shown.policy.counting if shown.policy.signals[n].compares_pods), "")
+    if not (rate and signal):
+        return
+    meter = Meter(shown.policy.meter(signal))
+    for step in shown.steps:
+        if not 0 < step.new_share < 1:
+            continue
+        for fault in FAULTS:
+            seconds = time_to_see(meter, fault=fault, share=step.new_share, rate=rate)
+            row = {"step": step.id, "fault": fault, "seconds": seconds}
+            yield row | {"failed": rate * step.new_share * fault * seconds}
+
+
+def _worst(shown: Shown) -> Iterator[str]:
+    rate = traffic(shown)
+    if not rate:
+        yield "  no traffic was seen on the proxies: what a batch can see cannot be said"
+        return
+    yield f"  {rate:,.0f} requests/s"
+    rows = list(detection(shown))
+    for step in dict.fromkeys(str(row["step"]) for row in rows):
+        mine = [row for row in rows if row["step"] == step]
+        told = ", ".join(_fault(row) for row in mine)
+        yield f"  {step}: {told}"
+        excluded = _gate_length(shown, step)
+        yield f"    its gate must rule out {shown.policy.exclude:.1%}: at least {excluded}"
+
+
+def _fault(row: Mapping[str, float | str]) -> str:
+    seconds, fault = float(row["seconds"]), float(row["fault"])
+    if math.isinf(seconds):
+        return f"{fault:.0%} is never seen"
+    return f"{fault:.0%} seen after {seconds:.0f} s ({float(row['failed']):,.0f} failed)"
+
+
+def _gate_length(shown: Shown, step_id: str) -> str:
+    step = next(one for one in shown.steps if one.id == step_id)
+    signal = next(n for n in shown.policy.counting if shown.policy.signals[n].compares_pods)
+    meter = Meter(shown.policy.meter(signal))
+    seen = time_to_see(meter, fault=shown.policy.exclude, share=step.new_share, rate=traffic(shown))
+    seconds = gate_seconds(seen, shown.policy.stand_seconds)
+    return "for ever, there is too little traffic" if math.isinf(seconds) else f"{seconds:.0f} s"

@@ -1,0 +1,114 @@
+"""Begin a run, take one up, ask one to go back, and find the runs there are."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from upgrader.context import JOURNAL, Bench, Flags, Plan, bench, header, lease, load_playbook, world
+from upgrader.engine import Engine
+from upgrader.errors import PlaybookInvalid
+from upgrader.flow.recorder import Recorder
+from upgrader.model.record import Record
+from upgrader.model.run import Run, fold
+
+Tell = Callable[[Run, Record], None]
+
+
+def begin(bench: Bench, plan: Plan, tell: Tell) -> Run:
+    """Carry a plan out, to its end or to a pause.
+
+    Raises:
+        Locked: Another run holds the release, or an unfinished one does.
+    """
+    body = header(bench, plan)
+    lease(bench).acquire(bench.run)
+    with world(bench, body, tell) as ours:
+        ours.lease.acquire(bench.run, resume=True)
+        return Engine(Recorder.open(ours, body)).drive()
+
+
+def take_up(flags: Flags, run: str, tell: Tell) -> Run:
+    """Go on with a run whose process ended.
+
+    Raises:
+        PlaybookInvalid: There is no such run, or its playbook has changed.
+        Locked: Another process drives it.
+    """
+    body = header_of(flags, run)
+    with _bench_of(flags, run, body) as bench, world(bench, body, tell) as ours:
+        ours.lease.acquire(run, resume=True)
+        return Engine(Recorder.reopen(ours)).drive()
+
+
+def abort(flags: Flags, run: str, reason: str) -> None:
+    """Ask the process that drives a run, through its Lease, to bring the old version back."""
+    with _bench_of(flags, run, header_of(flags, run)) as bench:
+        lease(bench).request_abort(reason)
+
+
+@contextmanager
+def _bench_of(flags: Flags, run: str, body: Mapping[str, Any]) -> Iterator[Bench]:
+    path = Path(body["playbook"]["path"])
+    loaded = load_playbook(path, flags)
+    if loaded.digest != body["playbook"]["digest"]:
+        raise PlaybookInvalid(
+            "the playbook was changed since this run began",
+            file=str(path),
+            remedy="put it back as it was; a run ends under the playbook it began with",
+        )
+    with bench(loaded, flags, run) as made:
+        yield made
+
+
+def journal_of(flags: Flags, run: str) -> Path:
+    """Return the journal of a run: an id, or the path of a journal.
+
+    Raises:
+        PlaybookInvalid: There is none.
+    """
+    for path in (Path(run), flags.folder(run) / JOURNAL):
+        if path.is_file():
+            return path
+    known = ", ".join(every_run(flags)[-5:]) or "none"
+    raise PlaybookInvalid(f"there is no run {run!r}", remedy=f"the latest runs here are: {known}")
+
+
+def latest(flags: Flags, release: str = "") -> str:
+    """Return the id of the latest run, of one release if named.
+
+    Raises:
+        PlaybookInvalid: There is none.
+    """
+    mine = [run for run in every_run(flags) if not release or _lines(flags, run)[0]["body"]["measured"]["release"] == release]
+    if not mine:
+        raise PlaybookInvalid(
+            f"there is no run in {flags.state / 'runs'}", remedy="name one, or its journal's path; see --state"
+        )
+    return mine[-1]
+
+
+def every_run(flags: Flags) -> list[str]:
+    """Return the ids of all runs here, the oldest first."""
+    folder = flags.state / "runs"
+    made = [one for one in folder.iterdir() if (one / JOURNAL).is_file()] if folder.is_dir() else []
+    return [one.name for one in sorted(made, key=lambda one: (one / JOURNAL).stat().st_ctime)]
+
+
+def header_of(flags: Flags, run: str) -> dict[str, Any]:
+    """Return the header of a run's journal."""
+    return dict(_lines(flags, run)[0]["body"])
+
+
+def read(flags: Flags, run: str) -> Run:
+    """Return a run as its journal tells it."""
+    return fold(_lines(flags, run))
+
+
+def _lines(flags: Flags, run: str) -> list[dict[str, Any]]:
+    from upgrader.adapters.journal import read_journal
+
+    return list(read_journal(journal_of(flags, run)))
