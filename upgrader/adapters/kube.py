@@ -260,6 +260,11 @@ class KubeApi:
         resource = self._resource(api_version, kind)
         return resource.path(namespace) if resource else None
 
+    def is_namespaced(self, api_version: str, kind: str) -> bool | None:
+        """Tell whether a kind lives in namespaces; ``None`` when it is not served."""
+        resource = self._resource(api_version, kind)
+        return resource.namespaced if resource else None
+
     def _served(self, ref: Ref) -> Resource:
         resource = self._resource(ref.api_version, ref.kind)
         if resource is None:

@@ -1,0 +1,328 @@
+"""One release, driven by the helm program in the ways that were found safe.
+
+Never: ``--atomic`` and ``--rollback-on-failure`` (they see readiness only, and race with the upgrade they
+undo), ``--reuse-values`` (old images stay), any ``--force…`` that replaces, a rollback without a revision, a
+signal to ``helm rollback`` (it has no handling: the release stays locked), ``--wait`` for pods (we watch).
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+import signal
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from upgrader.adapters.helm_chart import ChartSource
+from upgrader.adapters.helm_manifest import Scope, rendered
+from upgrader.adapters.helm_program import READ_SECONDS, HelmProgram, Place
+from upgrader.adapters.helm_storage import marked_failed, storage_ref
+from upgrader.adapters.helm_values import Values, ValuesFolder, write_private
+from upgrader.adapters.redaction import Redactor
+from upgrader.adapters.shell import Shell
+from upgrader.errors import NeedsHuman, ProgramFailed, Refused
+from upgrader.model.ports import Chart, Kube, Process, ReleaseStatus, Rendered, Revision
+
+HISTORY = 20
+"""Revisions kept at least. Helm's own 10 may prune the known-good one, safe only while it is `deployed`."""
+HISTORY_READ = 10_000
+PLAN_SECONDS = 180.0
+LOGS = "helm-output"
+"""Folder for what helm prints."""
+
+
+@dataclass(frozen=True)
+class Target:
+    """What the playbook says about one release.
+
+    Args:
+        place: The release and its cluster.
+        run_folder: The run's own folder, mode 0700.
+        chart_ref: Where the chart is.
+        chart_version: Its version; may be empty for folders and files.
+        values: Files and secrets.
+        timeout_seconds: Helm's limit for each single operation, hooks above all. Default 300, Helm's own.
+        known_good: Revision whose values are used when the playbook gives none; 0: the newest deployed.
+        force_conflicts: On the way back, take fields from other managers where the revision was applied
+            server-side. Default off: our own ownership is dropped before.
+    """
+
+    place: Place
+    run_folder: Path
+    chart_ref: str
+    chart_version: str = ""
+    values: Values = field(default_factory=Values)
+    timeout_seconds: int = 300
+    known_good: int = 0
+    force_conflicts: bool = False
+
+
+class HelmRelease:
+    """One release and its helm program; implements `upgrader.model.ports.Helm`."""
+
+    def __init__(self, target: Target, *, helm: HelmProgram, kube: Kube, scope: Scope) -> None:
+        """Drive a release; `of` makes the helm program, too.
+
+        Args:
+            target: What the playbook says.
+            helm: Calls helm for that release.
+            kube: Holds the release's records.
+            scope: Tells which kinds live in namespaces.
+        """
+        self._target = target
+        self._helm = helm
+        self._kube = kube
+        self._scope = scope
+        self._renderings: dict[int, Rendered] = {}
+        self._values = ValuesFolder(
+            target.run_folder / "values",
+            target.values,
+            environment=helm.inherited,
+            redactor=helm.redactor,
+        )
+
+    @classmethod
+    def of(
+        cls,
+        target: Target,
+        *,
+        kube: Kube,
+        scope: Scope,
+        redactor: Redactor,
+        environment: Mapping[str, str],
+    ) -> HelmRelease:
+        """Drive a release by the helm program on ``environment``'s PATH; secrets are read from it too."""
+        helm = HelmProgram(
+            target.place,
+            shell=Shell(),
+            home=target.run_folder / "helm",
+            redactor=redactor,
+            inherited=environment,
+            hidden=tuple(target.values.env.values()),
+        )
+        return cls(target, helm=helm, kube=kube, scope=scope)
+
+    def version(self) -> str:
+        """Return the program's version, such as ``v4.3.1``; `Refused` when it is older than 3.12."""
+        return self._helm.version
+
+    def history(self) -> tuple[Revision, ...]:
+        """Return all revisions, oldest first; empty when there is no such release."""
+        asked = ["history", self._name, "--max", str(HISTORY_READ), "--output", "json"]
+        try:
+            text = self._helm.once(self._helm.command(asked), READ_SECONDS)
+        except ProgramFailed:
+            if not self._exists():
+                return ()
+            text = self._helm.read(asked)
+        return tuple(sorted(map(revision_of, json.loads(text)), key=lambda revision: revision.number))
+
+    def _exists(self) -> bool:
+        every = ["--all"] if "all" in self._helm.list_flags else []
+        asked = ["list", "--filter", f"^{re.escape(self._name)}$", *every, "--output", "json"]
+        return bool(json.loads(self._helm.read(asked)))
+
+    def rendered(self, revision: int) -> Rendered:
+        """Return what a revision of the history holds; a revision never changes, so it is asked for once."""
+        if revision not in self._renderings:
+            asked = [self._name, "--revision", str(revision)]
+            manifest = self._helm.read(["get", "manifest", *asked])
+            hooks = self._helm.read(["get", "hooks", *asked])
+            self._renderings[revision] = self._render(manifest, [hooks])
+        return self._renderings[revision]
+
+    def _render(self, manifest: str, hooks: Sequence[str]) -> Rendered:
+        found = rendered(manifest, hooks, namespace=self._target.place.namespace, scope=self._scope)
+        for item in found.objects + found.hooks:
+            self._helm.redactor.add_kubernetes_secret(item)
+        return found
+
+    def apply_method(self, revision: int) -> str:
+        """Return ``ssa`` or ``csa``: how that revision was applied (Helm 3: always ``csa``)."""
+        if "server-side" not in self._helm.rollback_flags:
+            return "csa"
+        asked = ["get", "metadata", self._name, "--revision", str(revision), "--output", "json"]
+        return str(json.loads(self._helm.read(asked)).get("applyMethod") or "csa")
+
+    def pull(self) -> Chart:
+        """Fetch the playbook's target chart once into the run's folder and pin it by digest."""
+        source = ChartSource(
+            self._target.chart_ref,
+            self._target.chart_version,
+            folder=self._target.run_folder / "chart",
+            helm=self._helm,
+        )
+        return source.fetch()
+
+    def plan_upgrade(self, chart: Chart) -> Rendered:
+        """Render the upgrade twice with ``--dry-run=server``; sends nothing to admission.
+
+        The renderings hold Secrets in clear; they stay in memory.
+        """
+        first, second = self._dry_run(chart), self._dry_run(chart)
+        return replace(second, stable=first == second)
+
+    def _dry_run(self, chart: Chart) -> Rendered:
+        dry = "--dry-run=server" if self._helm.upgrade_flags.get("dry-run") else "--dry-run"
+        self._write_values()
+        asked = [*self._upgrade_arguments(chart), dry, "--output", "json"]
+        release = json.loads(self._helm.read(asked, deadline_seconds=PLAN_SECONDS))
+        hooks = [str(hook["manifest"]) for hook in release.get("hooks") or ()]
+        return self._render(str(release["manifest"]), hooks)
+
+    def start_upgrade(self, chart: Chart, *, labels: Mapping[str, str]) -> Process:
+        """Start ``helm upgrade`` in a session of its own and return at once."""
+        self._write_values()
+        arguments = self._upgrade_arguments(chart)
+        if labels and "labels" in self._helm.upgrade_flags:
+            arguments += ["--labels", ",".join(f"{key}={value}" for key, value in labels.items())]
+        return self._start("upgrade", arguments)
+
+    def start_rollback(self, revision: int) -> Process:
+        """Start ``helm rollback`` to that revision in a session of its own; never signal it."""
+        return self._start("rollback", self._rollback_arguments(revision))
+
+    def _start(self, act: str, arguments: Sequence[str]) -> Process:
+        folder = self._target.run_folder / LOGS
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        number = len(list(folder.iterdir())) + 1
+        return self._helm.shell.start(self._helm.command(arguments), log=folder / f"{number}-{act}.log")
+
+    def _write_values(self) -> None:
+        self._values.write(self._known_good_values)
+
+    def _known_good_values(self) -> str:
+        good = self._target.known_good or newest_deployed(self.history())
+        if not good:
+            raise Refused(
+                f"release {self._name} has no deployed revision to take values from",
+                remedy="name the values files in the playbook (values.files)",
+            )
+        text = self._helm.read(["get", "values", self._name, "--revision", str(good), "--output", "json"])
+        return json.dumps(json.loads(text) or {})
+
+    def _upgrade_arguments(self, chart: Chart) -> list[str]:
+        values = [word for path in self._values.paths() for word in ("--values", str(path))]
+        flags = self._helm.upgrade_flags
+        return [
+            *["upgrade", self._name, str(chart.path), "--reset-values", *values],
+            *self._limits(),
+            *(["--server-side=auto"] if "server-side" in flags else []),
+            *(["--wait=hookOnly"] if flags.get("wait") else []),
+            *(["--hide-notes"] if "hide-notes" in flags else []),
+        ]
+
+    def _rollback_arguments(self, revision: int) -> list[str]:
+        if revision < 1:
+            raise ValueError("a rollback names its revision: 0 would be whatever came before")
+        flags = self._helm.rollback_flags
+        force = self._target.force_conflicts and self.apply_method(revision) == "ssa"
+        return [
+            *["rollback", self._name, str(revision)],
+            *self._limits(),
+            *(["--server-side=auto"] if "server-side" in flags else []),
+            *(["--wait=hookOnly"] if flags.get("wait") else []),
+            *(["--force-conflicts"] if force else []),
+        ]
+
+    def _limits(self) -> list[str]:
+        kept = max(HISTORY, len(self.history()) + 1)
+        return ["--timeout", f"{self._target.timeout_seconds}s", "--history-max", str(kept)]
+
+    def running(self, process: Process) -> bool:
+        """Tell whether that very process still runs."""
+        return self._helm.shell.running(process)
+
+    def exit_status(self, process: Process) -> int | None:
+        """Return how it ended; ``None`` while it runs, or when an earlier process of ours started it."""
+        return self._helm.shell.exit_status(process)
+
+    def find(self) -> tuple[Process, ...]:
+        """Return the helm processes of this run that still run, also those whose start was not recorded."""
+        return self._helm.shell.find(self._target.run_folder / LOGS)
+
+    def stop(self, process: Process) -> None:
+        """Ask a running ``helm upgrade`` to end (SIGTERM once); returns at once."""
+        self._helm.shell.signal(upgrade_only(process), signal.SIGTERM)
+
+    def kill(self, process: Process) -> None:
+        """End a ``helm upgrade`` that ignored `stop`; leaves the release pending."""
+        self._helm.shell.signal(upgrade_only(process), signal.SIGKILL, group=True)
+
+    def output(self, process: Process) -> str:
+        """Return the end of what it printed, redacted."""
+        return self._helm.redactor.text(self._helm.shell.tail(process))
+
+    def unlock(self, revision: int) -> None:
+        """Mark a pending revision ``failed`` in place, after nothing of it was found in the cluster.
+
+        A copy of the record is kept in the run's folder.
+
+        Raises:
+            Refused: When it is not the last revision, not pending, or stored where we cannot reach it.
+            ClusterConflict: When somebody else wrote it meanwhile.
+            NeedsHuman: When its record is not there.
+        """
+        place = self._target.place
+        last = max((each.number for each in self.history()), default=0)
+        if revision != last:
+            raise Refused(
+                f"revision {revision} of {self._name} is not the last one ({last}): it locks nothing"
+            )
+        driver = self._helm.inherited.get("HELM_DRIVER", "")
+        ref = storage_ref(driver, namespace=place.namespace, release=place.name, revision=revision)
+        stored = self._kube.get(ref)
+        if stored is None:
+            raise NeedsHuman(f"there is no {ref}, though helm lists revision {revision}")
+        freed = marked_failed(stored)
+        write_private(self._target.run_folder / f"{ref.name}.json", json.dumps(stored).encode())
+        self._kube.replace(freed)
+
+    def upgrade_command(self, chart: Chart) -> str:
+        """Return the exact command line of the upgrade, for `plan`; without secrets."""
+        return self._command_line(self._upgrade_arguments(chart))
+
+    def rollback_command(self, revision: int) -> str:
+        """Return the exact command line that goes back, for the undo list."""
+        return self._command_line(self._rollback_arguments(revision))
+
+    def _command_line(self, arguments: Sequence[str]) -> str:
+        return shlex.join(["helm", *arguments, *self._target.place.flags()])
+
+    def forget_values(self) -> None:
+        """Delete the values files, secrets among them: the run is over, and helm has read them."""
+        self._values.forget()
+
+    @property
+    def _name(self) -> str:
+        return self._target.place.name
+
+
+def revision_of(row: Mapping[str, Any]) -> Revision:
+    """Return one row of ``helm history -o json``."""
+    try:
+        status = ReleaseStatus(row["status"])
+    except ValueError:
+        status = ReleaseStatus.UNKNOWN
+    return Revision(
+        number=int(row["revision"]),
+        status=status,
+        chart=str(row.get("chart", "")),
+        app_version=str(row.get("app_version") or ""),
+        description=str(row.get("description") or ""),
+    )
+
+
+def newest_deployed(history: Sequence[Revision]) -> int:
+    """Return the number of the newest deployed revision, or 0."""
+    return max((each.number for each in history if each.status is ReleaseStatus.DEPLOYED), default=0)
+
+
+def upgrade_only(process: Process) -> Process:
+    """Return the process unless it is a rollback: a signalled rollback leaves the release locked."""
+    if process.log.endswith("-rollback.log"):
+        raise ValueError("helm rollback must never be signalled")
+    return process
