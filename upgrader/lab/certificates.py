@@ -176,8 +176,8 @@ def write_all(folder: Path, *, nodes: int) -> None:
     """Make every certificate, key and kubeconfig of a room with ``nodes`` nodes below ``folder``.
 
     Written are ``NAME.crt`` and ``NAME.key`` for ca, front-proxy-ca, front-proxy, apiserver,
-    apiserver-kubelet, admin and kubelet-N, ``sa.pub`` and ``sa.key``, and ``NAME.kubeconfig`` for admin, addons,
-    controller-manager, scheduler, proxy and kubelet-N.
+    apiserver-kubelet, admin and kubelet-N, ``sa.pub`` and ``sa.key``, and ``NAME.kubeconfig`` for admin,
+    addons, controller-manager, scheduler, proxy and kubelet-N.
     """
     folder.mkdir(parents=True, exist_ok=True)
     authority, front = Authority("lab-ca"), Authority("lab-front-proxy-ca")

@@ -18,7 +18,7 @@ import typer
 
 if TYPE_CHECKING:
     from upgrader.lab.progress import Progress, Tell
-    from upgrader.lab.room import Room, RoomStatus
+    from upgrader.lab.room import RoomStatus
 
 app = typer.Typer(help="A real Kubernetes in a room of its own, on this machine.", no_args_is_help=True)
 
@@ -29,7 +29,8 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 @app.command()
 def build(
     wheel: Annotated[
-        Path | None, typer.Option("--wheel", file_okay=False, help="Also pack the binary as a wheel into this folder.")
+        Path | None,
+        typer.Option("--wheel", file_okay=False, help="Also pack the binary as a wheel into this folder."),
     ] = None,
 ) -> None:
     """Build the lab's binary into your cache (about 7 minutes on 2 cores), or find it there."""
@@ -49,7 +50,8 @@ def up(
     name: Name = "lab",
     nodes: Annotated[int, typer.Option("--nodes", min=1, max=9, help="How many nodes.")] = 1,
     images: Annotated[
-        Path | None, typer.Option("--images", exists=True, dir_okay=False, help="YAML: image prefix → {run: …}.")
+        Path | None,
+        typer.Option("--images", exists=True, dir_okay=False, help="YAML: image prefix → {run: …}."),
     ] = None,
     standin: Annotated[
         bool, typer.Option("--standin", help="Let a stand-in serve for every image that is in no table.")
@@ -68,9 +70,7 @@ def up(
     typer.echo(f"  upgrader lab down{which}")
 
 
-@app.command(
-    "exec", context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False}
-)
+@app.command("exec", context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})
 def execute(
     command: Annotated[list[str], typer.Argument(help="Program and arguments, after --.")], name: Name = "lab"
 ) -> None:
@@ -86,7 +86,9 @@ def shell(name: Name = "lab") -> None:
 
 
 @app.command()
-def status(name: Annotated[str, typer.Option("--name", help="Only this room.")] = "", as_json: AsJson = False) -> None:
+def status(
+    name: Annotated[str, typer.Option("--name", help="Only this room.")] = "", as_json: AsJson = False
+) -> None:
     """Show the rooms that are up, and which of their parts have died."""
     from upgrader.lab.room import Room, rooms
 

@@ -58,7 +58,7 @@ class Packages:
         return Progress("compiling", name, done, total, self._left(done, total))
 
     def _left(self, done: int, total: int) -> float | None:
-        """Return seconds left at the pace so far; ``None`` until a fiftieth is done and it means something."""
+        """Return seconds left at the pace so far; ``None`` before a fiftieth is done."""
         if done * 50 < total:
             return None
         return (self._clock() - self._began) * (total - done) / done + LINK_SECONDS

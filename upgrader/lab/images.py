@@ -63,7 +63,7 @@ def image_table(user: Mapping[str, Any], *, binary: Path) -> dict[str, Program]:
     wanted: dict[str, Mapping[str, Any]] = dict(DEFAULT) | _demo_images()
     for prefix, entry in user.items():
         wanted[prefix] = _checked(prefix, entry)
-    table = {}
+    table: dict[str, Program] = {}
     for prefix, entry in wanted.items():
         if prefix not in user and entry["run"] == "envoy" and not envoy_program():
             continue  # without the extra there is no Envoy; a pod that wants one then says ErrImagePull
@@ -100,7 +100,10 @@ def _demo_images() -> dict[str, Mapping[str, Any]]:
     folder = Path(__file__).parent / "programs"
     names = [module.name for module in pkgutil.iter_modules([str(folder)])]
     return {
-        f"upgrader-demo/{name.replace('_', '-')}": {"run": "python", "module": f"upgrader.lab.programs.{name}"}
+        f"upgrader-demo/{name.replace('_', '-')}": {
+            "run": "python",
+            "module": f"upgrader.lab.programs.{name}",
+        }
         for name in names
         if not name.startswith("_")
     }
@@ -111,7 +114,9 @@ def _checked(prefix: str, entry: object) -> Mapping[str, Any]:
     if not isinstance(entry, Mapping) or not isinstance(entry.get("run"), str):
         raise PlaybookInvalid("an image needs 'run'", key=key, remedy="such as {run: envoy}")
     if unknown := sorted(set(entry) - _KEYS):
-        raise PlaybookInvalid(f"unknown key '{unknown[0]}'", key=key, remedy=f"known: {', '.join(sorted(_KEYS))}")
+        raise PlaybookInvalid(
+            f"unknown key '{unknown[0]}'", key=key, remedy=f"known: {', '.join(sorted(_KEYS))}"
+        )
     return entry
 
 

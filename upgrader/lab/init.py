@@ -7,6 +7,7 @@ address of the room. The line ``keep`` on standard input makes the room outlive 
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import resource
@@ -32,27 +33,32 @@ START_SECONDS = 90.0
 _POLL_SECONDS = 0.05
 
 
-class StartFailed(Exception):
+class StartError(Exception):
     """The room cannot come up; the text says which part and what it logged."""
 
 
-class OwnerGone(Exception):
+class OwnerGoneError(Exception):
     """Whoever wanted this room is dead."""
 
 
 def say(event: str, **details: Any) -> None:
     """Tell the owner, if there still is one."""
     line = json.dumps({"event": event, **details}) + "\n"
-    try:
+    with contextlib.suppress(OSError):  # the owner of a kept room may be long gone
         os.write(1, line.encode())
-    except OSError:
-        pass  # the owner of a kept room may be long gone
 
 
 def furnish(spec: RoomSpec) -> None:
     """Mount the room's own file system and lay out everything that is no process."""
     _call("mount", "-t", "tmpfs", "-o", "mode=755", "tmpfs", "/run")
-    for folder in (layout.BIN, layout.LOGS, layout.PKI, layout.ROOT / "tmp", Path("/run/netns"), Path("/run/lock")):
+    for folder in (
+        layout.BIN,
+        layout.LOGS,
+        layout.PKI,
+        layout.ROOT / "tmp",
+        Path("/run/netns"),
+        Path("/run/lock"),
+    ):
         folder.mkdir(parents=True, exist_ok=True)
     for name in layout.MULTICALL:
         (layout.BIN / name).symlink_to(spec.binary)
@@ -67,9 +73,9 @@ def furnish(spec: RoomSpec) -> None:
 
 
 def _call(*argv: str) -> None:
-    done = subprocess.run(argv, capture_output=True, text=True, timeout=30)
+    done = subprocess.run(argv, check=False, capture_output=True, text=True, timeout=30)
     if done.returncode:
-        raise StartFailed(f"{shlex.join(argv)}: {done.stdout}{done.stderr}".strip())
+        raise StartError(f"{shlex.join(argv)}: {done.stdout}{done.stderr}".strip())
 
 
 class Init:
@@ -94,8 +100,8 @@ class Init:
         """Start everything and return when the room is ready for work.
 
         Raises:
-            StartFailed: A component died, or the time was up.
-            OwnerGone: The owner died meanwhile.
+            StartError: A component died, or the time was up.
+            OwnerGoneError: The owner died meanwhile.
         """
         from upgrader.lab import certificates
 
@@ -118,7 +124,7 @@ class Init:
         """Reap and record until the owner dies or somebody ends the room.
 
         Raises:
-            OwnerGone: The owner died.
+            OwnerGoneError: The owner died.
         """
         self._record()
         say("ready", seconds=round(self._elapsed(), 2))
@@ -141,9 +147,9 @@ class Init:
         while not ready():
             self._pause(_POLL_SECONDS)
             if dead := self._supervisor.reap():
-                raise StartFailed(_report(dead[0]))
+                raise StartError(_report(dead[0]))
             if self._elapsed() > START_SECONDS:
-                raise StartFailed(f"{what} not ready after {START_SECONDS:.0f} s\n{self._tails()}")
+                raise StartError(f"{what} not ready after {START_SECONDS:.0f} s\n{self._tails()}")
         say("up", what=what, seconds=round(self._elapsed(), 2))
 
     def _pause(self, seconds: float | None) -> None:
@@ -155,7 +161,7 @@ class Init:
         if 0 in readable:
             said = os.read(0, 4096)
             if not said:
-                raise OwnerGone
+                raise OwnerGoneError
             self._kept = said.strip() == b"keep"
 
     def _record(self) -> None:
@@ -181,13 +187,13 @@ def _read_spec() -> RoomSpec:
     while not line.endswith(b"\n"):
         byte = os.read(0, 1)
         if not byte:
-            raise OwnerGone
+            raise OwnerGoneError
         line += byte
     return RoomSpec(**json.loads(line))
 
 
 def _end(*_: object) -> None:
-    raise OwnerGone
+    raise OwnerGoneError
 
 
 def main() -> int:
@@ -201,9 +207,9 @@ def main() -> int:
         init = Init(_read_spec())
         init.bring_up()
         init.keep()
-    except OwnerGone:
+    except OwnerGoneError:
         return 0
-    except StartFailed as failure:
+    except StartError as failure:
         say("failed", what=str(failure))
     except Exception as failure:  # process 1 has no shell above it to print a traceback to
         say("failed", what=f"{type(failure).__name__}: {failure}")

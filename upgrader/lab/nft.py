@@ -83,7 +83,7 @@ def _fetch(home: Path) -> None:
 
 
 def _output(*argv: str, folder: Path) -> str:
-    done = subprocess.run(argv, cwd=folder, capture_output=True, text=True, timeout=300)
+    done = subprocess.run(argv, check=False, cwd=folder, capture_output=True, text=True, timeout=300)
     if done.returncode:
         raise LabUnavailable(
             f"could not fetch nft: {' '.join(argv[:2])} said: {done.stderr.strip()[-500:]}",
@@ -94,5 +94,6 @@ def _output(*argv: str, folder: Path) -> str:
 
 def _runs(nft: Nft) -> bool:
     environment = dict(os.environ) | {"LD_LIBRARY_PATH": str(nft.libraries or "")}
-    done = subprocess.run([nft.path, "--version"], env=environment, capture_output=True, timeout=20)
+    command = [str(nft.path), "--version"]
+    done = subprocess.run(command, check=False, env=environment, capture_output=True, timeout=20)
     return done.returncode == 0

@@ -56,9 +56,7 @@ def is_schedulable(node: dict[str, Any]) -> bool:
 
 def proxy_ready() -> bool:
     """Tell whether kube-proxy has written its rules at least once."""
-    connection = http.client.HTTPConnection(
-        "127.0.0.1", layout.PROXY_HEALTH_PORT, timeout=_TIMEOUT_SECONDS
-    )
+    connection = http.client.HTTPConnection("127.0.0.1", layout.PROXY_HEALTH_PORT, timeout=_TIMEOUT_SECONDS)
     return _answer(connection, "/healthz")[0] == http.client.OK
 
 

