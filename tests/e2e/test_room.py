@@ -113,9 +113,11 @@ def _interpreter(uid: int) -> tuple[str, str] | None:
     package = str(Path(upgrader.__file__).parents[1])
     version = f"python{sys.version_info.major}.{sys.version_info.minor}"
     for python, path in ((sys.executable, package), (f"/usr/bin/{version}", f"{package}:{site}")):
-        command = ["setpriv", f"--reuid={uid}", f"--regid={uid}", "--clear-groups", python, "-c"]
+        # by way of a shell: what setpriv itself starts, it still finds with the rights of root
+        switch = ["setpriv", f"--reuid={uid}", f"--regid={uid}", "--clear-groups"]
+        command = [*switch, "/bin/sh", "-c", 'exec "$0" "$@"', python, "-c"]
         environment = {"PATH": os.environ["PATH"], "PYTHONPATH": path}
-        probe = [*command, "import upgrader, cryptography"]
+        probe = [*command, "import ssl, cryptography.x509, upgrader.lab.room"]
         if (
             Path(python).exists()
             and not subprocess.run(
@@ -190,7 +192,7 @@ def _outer(first: int) -> int:
 def room(binary: Path) -> Iterator[Room]:
     """One room for all tests that leave it as it was."""
     os.environ["UPGRADER_LAB_BINARY"] = str(binary)
-    with Room.up(f"test-{uuid.uuid4().hex[:8]}", nodes=2) as made:
+    with Room.up(f"test-{uuid.uuid4().hex[:8]}", nodes=1) as made:
         yield made
 
 
@@ -202,7 +204,7 @@ def test_all_nodes_are_ready_when_the_room_is_up(room: Room) -> None:
     nodes = json.loads(_kubectl(room, "get", "nodes", "-o", "json"))["items"]
 
     addresses = {node["metadata"]["name"]: node["status"]["addresses"][0]["address"] for node in nodes}
-    assert addresses == {"lab-0": "10.244.0.1", "lab-1": "10.244.1.1"}
+    assert addresses == {"lab-0": "10.244.0.1"}
 
 
 def test_kubectl_and_helm_inside_are_those_of_the_cluster(room: Room) -> None:
@@ -220,46 +222,43 @@ def test_the_exit_status_comes_through_the_door(room: Room) -> None:
 
 def test_a_signal_reaches_the_program_and_not_only_the_door(room: Room) -> None:
     script = 'trap "echo asked; exit 5" TERM; echo ready; while :; do sleep 0.05; done'
-    child = room.enter(["sh", "-c", script], output=subprocess.PIPE)
-    assert child.stdout
-    assert child.stdout.readline() == "ready\n"
+    with room.enter(["sh", "-c", script], output=subprocess.PIPE) as child:
+        assert child.stdout
+        assert child.stdout.readline() == "ready\n"
 
-    child.terminate()
+        child.terminate()
 
-    assert child.wait(10) == 5
-    assert child.stdout.read() == "asked\n"
+        assert child.wait(10) == 5
+        assert child.stdout.read() == "asked\n"
 
 
 def test_killing_the_door_ends_the_program(room: Room) -> None:
-    word = uuid.uuid4().hex
-    child = room.enter(["sh", "-c", "echo ready; sleep 60; :", word], output=subprocess.PIPE)
-    assert child.stdout
-    child.stdout.readline()
-    program = child.pid
-    assert program
+    with room.enter(["sh", "-c", "echo ready; exec sleep 60"], output=subprocess.PIPE) as child:
+        assert child.stdout
+        child.stdout.readline()
+        program = child.pid
+        assert program
 
-    os.kill(_outer(program), signal.SIGKILL)
+        os.kill(_outer(program), signal.SIGKILL)
 
-    child.wait(5)
-    deadline = time.monotonic() + 5
-    while start_time(program) and time.monotonic() < deadline:
-        time.sleep(0.02)
-    assert start_time(program) is None
-    assert word not in room.run(["sh", "-c", "cat /proc/*/cmdline"], check=False).stdout.replace(
-        f"cat /proc/{word}", ""
-    )
+        child.wait(5)
+        deadline = time.monotonic() + 5
+        while start_time(program) and time.monotonic() < deadline:
+            time.sleep(0.02)
+        assert start_time(program) is None
 
 
 def test_a_value_of_the_environment_is_on_no_command_line(room: Room) -> None:
     secret = uuid.uuid4().hex
-    child = room.enter(["sh", "-c", 'echo "$KEY"; sleep 60; :'], environment={"KEY": secret}, output=-1)
-    assert child.stdout
-    assert child.stdout.readline().strip() == secret
+    script, pipe = 'echo "$KEY"; sleep 60; :', subprocess.PIPE
+    with room.enter(["sh", "-c", script], environment={"KEY": secret}, output=pipe) as child:
+        assert child.stdout
+        assert child.stdout.readline().strip() == secret
 
-    lines = [path.read_bytes() for path in Path("/proc").glob("[0-9]*/cmdline") if path.exists()]
-    child.kill()
-    child.wait(5)
+        lines = [path.read_bytes() for path in Path("/proc").glob("[0-9]*/cmdline") if path.exists()]
+        child.kill()
 
+    assert len(lines) > 10
     assert not [line for line in lines if secret.encode() in line]
 
 

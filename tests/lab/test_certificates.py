@@ -108,7 +108,7 @@ def test_each_kubeconfig_names_its_user_and_verifies_the_server(
 
 
 def _clients_verify_leaf(folder: Path, certificate: x509.Certificate) -> None:
-    """Verify issuer, signature and use; the library's client verifier insists on a SAN, Kubernetes does not."""
+    """Verify issuer, signature and use; the library's client verifier insists on a SAN."""
     certificate.verify_directly_issued_by(_load(folder / "ca.crt"))
     uses = certificate.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
     assert list(uses) == [ExtendedKeyUsageOID.CLIENT_AUTH]

@@ -93,6 +93,8 @@ def _await_ready(outer: subprocess.Popen[bytes], spec: RoomSpec, *, errors: int,
         tell(Progress(f"room {spec.name}", words.format(happening["what"])))
     outer.wait(_DOWN_SECONDS)
     said = os.pread(errors, 4000, 0).decode(errors="replace").strip()
+    if "failed to execute" in said or "Traceback" in said:  # the namespaces were there, the program was not
+        raise ProgramFailed(f"room '{spec.name}' did not start", output=said)
     raise namespaces.refusal(
         said, switches=namespaces.read_switches(), in_container=namespaces.in_container()
     )
@@ -139,3 +141,12 @@ def _abandon(outer: subprocess.Popen[bytes]) -> None:
         outer.wait(_DOWN_SECONDS)
     outer.kill()
     outer.wait()
+    close_pipes(outer)
+
+
+def close_pipes(outer: subprocess.Popen[bytes]) -> None:
+    """Let go of a room's input and output."""
+    for pipe in (outer.stdin, outer.stdout):
+        if pipe:
+            with contextlib.suppress(OSError):
+                pipe.close()

@@ -8,7 +8,8 @@ import signal
 import subprocess
 import time
 from pathlib import Path
-from typing import IO
+from types import TracebackType
+from typing import IO, Self
 
 _DOOR_SECONDS = 2.0
 """How long ``nsenter`` may take to start its program; it takes 2 ms."""
@@ -90,3 +91,14 @@ class Entered:
         """End it now, the door too."""
         self.send_signal(signal.SIGKILL)
         self._door.kill()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Kill it if it still runs, and let go of its pipes."""
+        if self.poll() is None:
+            self.kill()
+        self._door.__exit__(kind, error, trace)

@@ -24,7 +24,7 @@ from typing import IO, Any, Self
 
 from upgrader.errors import ProgramFailed
 from upgrader.lab import layout, namespaces
-from upgrader.lab.construction import construct, keep, specify
+from upgrader.lab.construction import close_pipes, construct, keep, specify
 from upgrader.lab.entered import Entered, only_child
 from upgrader.lab.progress import Tell, tell_nobody
 from upgrader.lab.record import Record, Records, start_time
@@ -222,10 +222,7 @@ class Room:
         """End the room: all processes, mounts and addresses in it. One that is gone is success."""
         _end(self.record)
         if self._outer:
-            for pipe in (self._outer.stdin, self._outer.stdout):
-                if pipe:
-                    with contextlib.suppress(OSError):
-                        pipe.close()
+            close_pipes(self._outer)
             self._outer.wait(_DOWN_SECONDS)
         self._records.forget(self.name)
 
