@@ -192,7 +192,7 @@ def _outer(first: int) -> int:
 def room(binary: Path) -> Iterator[Room]:
     """One room for all tests that leave it as it was."""
     os.environ["UPGRADER_LAB_BINARY"] = str(binary)
-    with Room.up(f"test-{uuid.uuid4().hex[:8]}", nodes=1) as made:
+    with Room.up(f"test-{uuid.uuid4().hex[:8]}", nodes=2) as made:
         yield made
 
 
@@ -204,7 +204,7 @@ def test_all_nodes_are_ready_when_the_room_is_up(room: Room) -> None:
     nodes = json.loads(_kubectl(room, "get", "nodes", "-o", "json"))["items"]
 
     addresses = {node["metadata"]["name"]: node["status"]["addresses"][0]["address"] for node in nodes}
-    assert addresses == {"lab-0": "10.244.0.1"}
+    assert addresses == {"lab-0": "10.244.0.1", "lab-1": "10.244.1.1"}
 
 
 def test_kubectl_and_helm_inside_are_those_of_the_cluster(room: Room) -> None:

@@ -101,7 +101,7 @@ def _await_ready(outer: subprocess.Popen[bytes], spec: RoomSpec, *, errors: int,
 
 
 def _failure(what: str, spec: RoomSpec) -> Exception:
-    if what.startswith("mount "):  # the very first act of a room: user namespaces without rights
+    if "lab-room up" in what and "permi" in what:  # the very first act: namespaces without rights in them
         return namespaces.refusal(
             what, switches=namespaces.read_switches(), in_container=namespaces.in_container()
         )

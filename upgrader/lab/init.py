@@ -49,16 +49,9 @@ def say(event: str, **details: Any) -> None:
 
 
 def furnish(spec: RoomSpec) -> None:
-    """Mount the room's own file system and lay out everything that is no process."""
-    _call("mount", "-t", "tmpfs", "-o", "mode=755", "tmpfs", "/run")
-    for folder in (
-        layout.BIN,
-        layout.LOGS,
-        layout.PKI,
-        layout.ROOT / "tmp",
-        Path("/run/netns"),
-        Path("/run/lock"),
-    ):
+    """Give the room its network and file systems, and lay out everything that is no process."""
+    _call(spec.binary, "lab-room", "up", "--nodes", str(spec.nodes))
+    for folder in (layout.BIN, layout.LOGS, layout.PKI, layout.ROOT / "tmp"):
         folder.mkdir(parents=True, exist_ok=True)
     for name in layout.MULTICALL:
         (layout.BIN / name).symlink_to(spec.binary)
@@ -108,7 +101,6 @@ class Init:
         furnish(self._spec)
         plan = components(self._spec.nodes)
         self._start(plan, Needs.NOTHING)
-        _call(str(layout.BIN / "lab-room"), "up", "--nodes", str(self._spec.nodes))
         certificates.write_all(layout.PKI, nodes=self._spec.nodes)
         (layout.PKI / "admin.kubeconfig").rename(layout.KUBECONFIG)
         self._start(plan, Needs.CERTIFICATES)
