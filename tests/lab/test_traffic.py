@@ -11,7 +11,7 @@ from upgrader.errors import PlaybookInvalid
 from upgrader.lab.traffic import Load, Tally, Target, outcome
 from upgrader.lab.traffic.latencies import Latencies
 from upgrader.lab.traffic.load import read_keys, requests_with_keys
-from upgrader.lab.traffic.tally import AccountWrong
+from upgrader.lab.traffic.tally import AccountError
 
 TARGET = Target("127.0.0.1", 8080, "/")
 
@@ -149,7 +149,7 @@ def test_a_page_tells_its_own_second_only() -> None:
 
 def test_an_end_without_a_start_is_no_account() -> None:
     """Counting twice is a fault of the tool and must not pass."""
-    with pytest.raises(AccountWrong):
+    with pytest.raises(AccountError):
         Tally().end("ok", latency_seconds=0.01)
 
 

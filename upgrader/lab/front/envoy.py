@@ -15,6 +15,14 @@ from upgrader.errors import LabUnavailable
 
 _PR_SET_PDEATHSIG = 1
 
+OPTIONS = (
+    *("--concurrency", "1"),
+    "--disable-hot-restart",
+    *("--file-flush-interval-msec", "100"),  # else log lines come up to 10 s late
+    *("--log-level", "warning", "--component-log-level", "misc:error,main:error"),
+)
+"""One worker is enough for a rehearsal, and its counters are easier to follow."""
+
 
 def binary() -> Path:
     """Return the Envoy program.
@@ -48,11 +56,11 @@ def start(
     command = [
         str(binary()),
         *("--config-yaml", json.dumps(bootstrap)),
-        *("--concurrency", "1", "--disable-hot-restart", "--file-flush-interval-msec", "100"),
-        *("--log-level", "warning"),
+        *OPTIONS,
         *options,
     ]
-    return subprocess.Popen(command, stdout=log, stderr=log, preexec_fn=_die_with_parent)
+    # What runs between fork and exec is one system call, so threads do not matter.
+    return subprocess.Popen(command, stdout=log, stderr=log, preexec_fn=_die_with_parent)  # noqa: PLW1509
 
 
 def _die_with_parent() -> None:

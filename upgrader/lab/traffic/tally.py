@@ -10,7 +10,7 @@ from upgrader.lab.traffic import outcome
 from upgrader.lab.traffic.latencies import Latencies
 
 
-class AccountWrong(Exception):
+class AccountError(Exception):
     """Requests sent and requests counted differ: the numbers of this load are worthless."""
 
 
@@ -99,11 +99,11 @@ class Tally:
         """Count the end of a request.
 
         Raises:
-            AccountWrong: More requests ended than were sent.
+            AccountError: More requests ended than were sent.
         """
         self.in_flight -= 1
         if self.in_flight < 0:
-            raise AccountWrong("a request ended that was never sent")
+            raise AccountError("a request ended that was never sent")
         self._all.count(name, latency_seconds)
         self._page.count(name, latency_seconds)
 
@@ -116,11 +116,11 @@ class Tally:
         """Return the account so far, proven.
 
         Raises:
-            AccountWrong: Sent is not the sum of the classes and of what is in flight.
+            AccountError: Sent is not the sum of the classes and of what is in flight.
         """
         ended = self._all.counts.total()
         if self._all.sent != ended + self.in_flight:
-            raise AccountWrong(f"{self._all.sent} sent, but {ended} ended and {self.in_flight} in flight")
+            raise AccountError(f"{self._all.sent} sent, but {ended} ended and {self.in_flight} in flight")
         return self._all.summary(in_flight=self.in_flight)
 
 
