@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Mapping
 
+from tests.promises.playbook_keys import playbook_keys
 from tests.promises.sources import ROOT
 from upgrader.errors import ExitCode
 from upgrader.model.phase import EXIT_CODES, TRANSITIONS, Back, Phase, diagram
@@ -54,6 +55,7 @@ PARTS: Mapping[str, Callable[[], str]] = {
     "phase-diagram": phase_diagram,
     "phase-table": phase_table,
     "exit-codes": exit_codes,
+    "playbook-keys": playbook_keys,
 }
 
 
