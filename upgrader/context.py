@@ -31,6 +31,7 @@ from upgrader.model.world import World
 
 if TYPE_CHECKING:
     from upgrader.adapters.kube import KubeApi
+    from upgrader.adapters.lease import ReleaseLease
 
 JOURNAL = "journal.jsonl"
 WATCHED_KINDS = (("apps/v1", "Deployment"), ("apps/v1", "ReplicaSet"), ("v1", "Pod"))
@@ -145,13 +146,15 @@ def bench(loaded: LoadedPlaybook, flags: Flags, run: str) -> Iterator[Bench]:
 
 
 def _ports(loaded: LoadedPlaybook, flags: Flags, kube: KubeApi, folder: Path) -> Ports:
+    from upgrader.adapters.background import BackgroundLoop
     from upgrader.adapters.helm import HelmRelease, Target
     from upgrader.adapters.helm_program import Place
     from upgrader.adapters.helm_values import Values
-    from upgrader.adapters.http import HttpClient
+    from upgrader.adapters.http import PlainHttp
     from upgrader.adapters.prober import BackgroundProber
     from upgrader.adapters.sweep import sweep_by
 
+    background = BackgroundLoop()
     release = loaded.playbook.release
     redactor = Redactor(secret.get_secret_value() for secret in loaded.secrets.values())
     target = Target(
@@ -162,7 +165,14 @@ def _ports(loaded: LoadedPlaybook, flags: Flags, kube: KubeApi, folder: Path) ->
         values=Values(loaded.values_files, release.values.env),
     )
     helm = HelmRelease.of(target, kube=kube, scope=kube, redactor=redactor, environment=flags.environ)
-    return Ports(SystemClock(), kube, helm, HttpClient(), lambda reach: sweep_by(reach, kube), BackgroundProber)
+    return Ports(
+        clock=SystemClock(),
+        kube=kube,
+        helm=helm,
+        http=PlainHttp(background),
+        sweep=lambda reach: sweep_by(reach, kube, background),
+        prober=lambda spec: BackgroundProber(spec, background),
+    )
 
 
 def _signals(loaded: LoadedPlaybook, ports: Ports) -> tuple[Signal, ...]:
@@ -170,8 +180,17 @@ def _signals(loaded: LoadedPlaybook, ports: Ports) -> tuple[Signal, ...]:
     book = loaded.playbook
     named = [("signals", one) for one in book.signals if one.kind != "rollout"]
     named += [("balancers", one) for one in book.balancers]
-    made = [plugins.find(kind, one.kind).build(loaded.settings(one), ports) for kind, one in named]
+    made = [plugins.find(kind, one.kind).build(_plain(loaded.settings(one)), ports) for kind, one in named]
     return (plugins.find("signals", "rollout").build({}, ports), *made)
+
+
+def _plain(settings: dict[str, Any]) -> dict[str, Any]:
+    """Hand the probes their secret headers; a plugin keeps them where nothing is logged."""
+    headers = settings.get("headers")
+    if not headers:
+        return settings
+    known = {name: getattr(value, "get_secret_value", lambda v=value: v)() for name, value in headers.items()}
+    return {**settings, "headers": known}
 
 
 def make_plan(bench: Bench, *, revision: int = 0) -> Plan:
@@ -233,6 +252,8 @@ def header(bench: Bench, plan: Plan) -> dict[str, Any]:
 
 def lease(bench: Bench) -> ReleaseLease:
     """Return the Lease of the bench's release."""
+    from upgrader.adapters.lease import ReleaseLease
+
     release = bench.loaded.playbook.release
     return ReleaseLease(bench.kube, bench.ports.clock, namespace=release.namespace, release=release.name)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -83,10 +82,15 @@ def latest(flags: Flags, release: str = "") -> str:
     Raises:
         PlaybookInvalid: There is none.
     """
-    mine = [run for run in every_run(flags) if not release or _lines(flags, run)[0]["body"]["measured"]["release"] == release]
+    mine = [
+        run
+        for run in every_run(flags)
+        if not release or lines(flags, run)[0]["body"]["measured"]["release"] == release
+    ]
     if not mine:
         raise PlaybookInvalid(
-            f"there is no run in {flags.state / 'runs'}", remedy="name one, or its journal's path; see --state"
+            f"there is no run in {flags.state / 'runs'}",
+            remedy="name one, or its journal's path; see --state",
         )
     return mine[-1]
 
@@ -100,15 +104,26 @@ def every_run(flags: Flags) -> list[str]:
 
 def header_of(flags: Flags, run: str) -> dict[str, Any]:
     """Return the header of a run's journal."""
-    return dict(_lines(flags, run)[0]["body"])
+    return dict(lines(flags, run)[0]["body"])
 
 
 def read(flags: Flags, run: str) -> Run:
     """Return a run as its journal tells it."""
-    return fold(_lines(flags, run))
+    return fold(lines(flags, run))
 
 
-def _lines(flags: Flags, run: str) -> list[dict[str, Any]]:
+def lines(flags: Flags, run: str) -> list[Mapping[str, Any]]:
+    """Return the records of a run's journal, as it holds them."""
     from upgrader.adapters.journal import read_journal
 
     return list(read_journal(journal_of(flags, run)))
+
+
+def recorded() -> list[Mapping[str, Any]]:
+    """Return the records of the real run that ships with the program."""
+    from importlib.resources import as_file, files
+
+    from upgrader.adapters.journal import read_journal
+
+    with as_file(files("upgrader.report") / "recorded.jsonl") as path:
+        return list(read_journal(path))

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from itertools import chain
 
-from upgrader.errors import PlaybookInvalid
+from upgrader.errors import PlaybookInvalid, Refused
 from upgrader.model.plugins import Check, Finding, Severity, Survey
+from upgrader.model.ports import ReleaseStatus, Revision
 
 _ORDER = {severity: place for place, severity in enumerate(Severity)}
 
@@ -29,6 +30,22 @@ def run_all(survey: Survey, modules: Iterable[Check]) -> tuple[Finding, ...]:
 def blocking(findings: Iterable[Finding]) -> tuple[Finding, ...]:
     """Return the findings that refuse the run: those that block and are not waived."""
     return tuple(one for one in findings if one.severity is Severity.BLOCK and not one.waived)
+
+
+def previous_good(history: Sequence[Revision]) -> int:
+    """Return the newest revision before the deployed one that Helm once called deployed.
+
+    Raises:
+        Refused: There is none.
+    """
+    last = max((one.number for one in history if one.status is ReleaseStatus.DEPLOYED), default=0)
+    once = [one.number for one in history if one.number < last and one.status is ReleaseStatus.SUPERSEDED]
+    if not once:
+        raise Refused(
+            f"the history holds no good revision before {last}",
+            remedy="name one with --to; see `helm history`",
+        )
+    return once[-1]
 
 
 def catalogue(modules: Mapping[str, Check]) -> str:

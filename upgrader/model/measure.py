@@ -67,7 +67,9 @@ def moved(measured: Mapping[str, Any], now: Survey) -> Iterator[Finding]:
     was, last = int(measured["last_revision"]), now.history[-1].number
     if last != was:
         seen = f"the plan was made at revision {was}; now revision {last} is the newest"
-        yield Finding("plan-is-stale", Severity.BLOCK, seen, remedy="look at the new revision, then plan again")
+        yield Finding(
+            "plan-is-stale", Severity.BLOCK, seen, remedy="look at the new revision, then plan again"
+        )
     for row in measured["workloads"]:
         live = now.live.get(ref_of(row))
         if live is not None and template_digest(live) != row["template"]:

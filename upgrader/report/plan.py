@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from upgrader.model.evidence import Meter, gate_seconds, time_to_see
+from upgrader.model.findings import blocking
 from upgrader.model.measure import measured
 from upgrader.model.plugins import Finding, Gate, Severity, StepPlan, Survey
 from upgrader.model.policy import Policy
@@ -34,11 +35,6 @@ class Shown:
     steps: Sequence[StepPlan]
     policy: Policy
     command: str
-
-
-def blocks(findings: Sequence[Finding]) -> bool:
-    """Tell whether a finding refuses the run."""
-    return any(one.severity is Severity.BLOCK and not one.waived for one in findings)
 
 
 def plan_text(shown: Shown) -> str:
@@ -76,7 +72,7 @@ def plan_body(shown: Shown) -> dict[str, Any]:
         "policy": shown.policy.to_body(),
         "helm": shown.command,
         "detection": [dict(row) for row in detection(shown)],
-        "refused": blocks(shown.findings),
+        "refused": bool(blocking(shown.findings)),
     }
 
 
@@ -101,7 +97,11 @@ def _what(step: StepPlan) -> str:
 
 def _finding(one: Finding) -> str:
     mark = f"waived ({one.waived})" if one.waived else one.severity.value
-    remedy = f"\n      → {one.remedy}" if one.remedy and not one.waived and one.severity is not Severity.INFO else ""
+    remedy = (
+        f"\n      → {one.remedy}"
+        if one.remedy and not one.waived and one.severity is not Severity.INFO
+        else ""
+    )
     return f"  {mark:5} {one.rule}: {one.seen}{remedy}"
 
 

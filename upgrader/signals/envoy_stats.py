@@ -39,6 +39,9 @@ class EnvoyStats:
     """The signal; see the module's text."""
 
     name = "envoy_stats"
+    counts_requests = True
+    compares_pods = True
+    speaks_of_backends = False
 
     def __init__(self, *, port: int, groups: Collection[str], sweep: Sweep, clock: Clock) -> None:
         """Remember where to look.

@@ -32,6 +32,8 @@ class Synthetic:
     """The signal; see the module's text."""
 
     interval_seconds = 1.0
+    compares_pods = False
+    speaks_of_backends = False
 
     def __init__(
         self, spec: ProbeSpec, *, front: Prober, upstream: Prober | None, bypass: str, clock: Clock
@@ -49,6 +51,7 @@ class Synthetic:
         self._spec = spec
         self._front = front
         self._upstream = upstream
+        self.counts_requests = upstream is not None
         self._source = f"{_shown(spec.url)} at {spec.rate_per_second:g}/s, {spec.expect} is right"
         if upstream is not None:
             self._source += f", beside {_shown(bypass)}"

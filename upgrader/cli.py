@@ -1,0 +1,325 @@
+"""The command line: parse, call, render, exit. Nothing else prints or ends the process."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+
+import typer
+
+from upgrader.errors import ExitCode, UpgraderError
+
+if TYPE_CHECKING:
+    from upgrader.context import Bench, Flags, Plan
+    from upgrader.model.record import Record
+    from upgrader.model.run import Run
+
+app = typer.Typer(
+    name="upgrader",
+    help="Take an API gateway to its next version under live traffic, or bring the old one back.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+playbook_app = typer.Typer(help="Check, describe and start playbooks.", no_args_is_help=True)
+app.add_typer(playbook_app, name="playbook")
+
+PlaybookPath = Annotated[Path, typer.Argument(help="The playbook, a YAML file.", show_default=False)]
+Kubeconfig = Annotated[str, typer.Option(help="kubeconfig file; default as kubectl's.", show_default=False)]
+Context = Annotated[
+    str, typer.Option(help="kubeconfig context; overrides the playbook's.", show_default=False)
+]
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask: the plan was seen (pipelines).")]
+Output = Annotated[
+    str, typer.Option(help="live, text or json; default live in a terminal, else json.", show_default=False)
+]
+State = Annotated[
+    Path | None,
+    typer.Option(help="Where runs are kept; default the user's state folder.", show_default=False),
+]
+RunId = Annotated[
+    str, typer.Argument(help="A run's id or journal; default the latest run.", show_default=False)
+]
+
+
+def _flags(state: Path | None, kubeconfig: str = "", context: str = "") -> Flags:
+    from platformdirs import user_state_path
+
+    from upgrader.adapters.interrupts import Interrupts
+    from upgrader.context import Flags
+
+    folder = state or Path(os.environ.get("UPGRADER_STATE") or user_state_path("upgrader"))
+    return Flags(folder, kubeconfig, context, interrupted=Interrupts().reason)
+
+
+@contextmanager
+def _view(output: str) -> Iterator[Callable[[Run, Record], None]]:
+    """Choose the view: live in a terminal, JSON lines elsewhere."""
+    chosen = output or ("live" if sys.stdout.isatty() else "json")
+    if chosen == "live":
+        from upgrader.report.live import LiveView
+
+        with LiveView() as live:
+            yield live.show
+    elif chosen in ("text", "json"):
+        from upgrader.report import lines
+
+        yield (lines.TextLines if chosen == "text" else lines.JsonLines)(sys.stdout).show
+    else:
+        raise typer.BadParameter("live, text or json", param_hint="--output")
+
+
+def _end(run: Run, output: str) -> NoReturn:
+    """Say how a run ended, with the numbers and what is left to do, and exit by its phase."""
+    from upgrader.model.phase import EXIT_CODES
+    from upgrader.model.undo import undo_commands
+    from upgrader.report.summary import summary_text
+
+    if output != "json" and (output or sys.stdout.isatty()):
+        typer.echo("\n".join(summary_text(run, undo=undo_commands(run))))
+    raise typer.Exit(EXIT_CODES.get(run.phase, ExitCode.BUG))
+
+
+def _shown(bench: Bench, plan: Plan) -> Any:
+    from upgrader.report.plan import Shown
+
+    helm = bench.ports.helm
+    chart = plan.survey.chart
+    command = helm.upgrade_command(chart) if chart else helm.rollback_command(plan.revision)
+    return Shown(plan.survey, plan.findings, plan.steps, plan.policy, command)
+
+
+def _carry_out(flags: Flags, path: Path, *, revision: int | None, yes: bool, output: str) -> NoReturn:
+    """Plan, have the plan seen, and run it."""
+    from upgrader import runs
+    from upgrader.context import bench, load_playbook, make_plan, new_run_id
+    from upgrader.model.findings import blocking
+    from upgrader.report.plan import plan_text
+
+    loaded = load_playbook(path, flags)
+    with bench(loaded, flags, new_run_id(loaded.playbook.release.name)) as made:
+        plan = make_plan(made, revision=_target(made, revision))
+        text = plan_text(_shown(made, plan))
+        refused = bool(blocking(plan.findings))
+        if refused or not yes or output == "text":
+            typer.echo(text, err=output == "json")
+        if refused:
+            typer.echo("refused: nothing was touched; waive a rule only with a reason", err=True)
+            raise typer.Exit(ExitCode.REFUSED)
+        if not yes and not typer.confirm("Carry this plan out?"):
+            raise typer.Exit(ExitCode.ABORTED)
+        with _view(output) as tell:
+            run = runs.begin(made, plan, tell)
+        _end(run, output)
+
+
+def _target(made: Bench, revision: int | None) -> int:
+    """Return the revision to go to: 0 is the chart, -1 the newest one before that was deployed once."""
+    if revision is None:
+        return 0
+    if revision > 0:
+        return revision
+    from upgrader.model.findings import previous_good
+
+    return previous_good(made.ports.helm.history())
+
+
+@app.command()
+def plan(
+    playbook: PlaybookPath,
+    kubeconfig: Kubeconfig = "",
+    context: Context = "",
+    output: Output = "text",
+    state: State = None,
+) -> None:
+    """Show what would be done, what the checks say and the worst case; reads only."""
+    from upgrader.context import bench, load_playbook, make_plan, new_run_id
+    from upgrader.model.findings import blocking
+    from upgrader.report.plan import plan_body, plan_text
+
+    flags = _flags(state, kubeconfig, context)
+    loaded = load_playbook(playbook, flags)
+    with bench(loaded, flags, new_run_id(loaded.playbook.release.name)) as made:
+        shown = _shown(made, make_plan(made))
+    typer.echo(json.dumps(plan_body(shown), indent=2) if output == "json" else plan_text(shown))
+    raise typer.Exit(ExitCode.REFUSED if blocking(shown.findings) else ExitCode.COMPLETED)
+
+
+@app.command()
+def run(
+    playbook: PlaybookPath,
+    kubeconfig: Kubeconfig = "",
+    context: Context = "",
+    yes: Yes = False,
+    output: Output = "",
+    state: State = None,
+) -> None:
+    """Take the gateway to the playbook's version; roll back by itself on proof of harm."""
+    _carry_out(_flags(state, kubeconfig, context), playbook, revision=None, yes=yes, output=output)
+
+
+@app.command()
+def rollback(
+    playbook: PlaybookPath,
+    to: Annotated[
+        int, typer.Option(help="Revision to go to; default the last good one.", show_default=False)
+    ] = -1,
+    kubeconfig: Kubeconfig = "",
+    context: Context = "",
+    yes: Yes = False,
+    output: Output = "",
+    state: State = None,
+) -> None:
+    """Go to an earlier revision: a run of its own, in the same batches and gates."""
+    _carry_out(_flags(state, kubeconfig, context), playbook, revision=to, yes=yes, output=output)
+
+
+@app.command()
+def resume(
+    run: RunId = "",
+    kubeconfig: Kubeconfig = "",
+    context: Context = "",
+    output: Output = "",
+    state: State = None,
+) -> None:
+    """Go on with a paused run, or one whose process died."""
+    from upgrader import runs
+
+    flags = _flags(state, kubeconfig, context)
+    with _view(output) as tell:
+        ended = runs.take_up(flags, run or runs.latest(flags), tell)
+    _end(ended, output)
+
+
+@app.command()
+def abort(
+    run: RunId = "",
+    reason: Annotated[str, typer.Option(help="Why; goes into the journal.")] = "aborted by the operator",
+    kubeconfig: Kubeconfig = "",
+    context: Context = "",
+    state: State = None,
+) -> None:
+    """Ask the process that drives a run to bring the old version back."""
+    from upgrader import runs
+
+    flags = _flags(state, kubeconfig, context)
+    chosen = run or runs.latest(flags)
+    runs.abort(flags, chosen, reason)
+    typer.echo(f"asked {chosen} to go back; if no process drives it, `upgrader resume {chosen}` does it now")
+
+
+@app.command()
+def status(run: RunId = "", output: Output = "text", state: State = None) -> None:
+    """Say where a run stands, and how to undo it without this tool."""
+    from upgrader import runs
+    from upgrader.model.undo import undo_commands
+    from upgrader.report.status import status_body, status_text
+
+    flags = _flags(state)
+    seen = runs.read(flags, run or runs.latest(flags))
+    render = status_body if output == "json" else status_text
+    said = render(seen, undo=undo_commands(seen))
+    typer.echo(json.dumps(said, indent=2) if output == "json" else said)
+
+
+@app.command()
+def explain(run: RunId = "", output: Output = "text", state: State = None) -> None:
+    """Derive every verdict of a run again from its journal."""
+    from upgrader import runs
+    from upgrader.report.explain import explain_body, explain_text
+
+    flags = _flags(state)
+    records = runs.lines(flags, run or runs.latest(flags))
+    said, equal = (explain_body if output == "json" else explain_text)(records)
+    typer.echo(json.dumps(said, indent=2) if output == "json" else said)
+    raise typer.Exit(ExitCode.COMPLETED if equal else ExitCode.NEEDS_HUMAN)
+
+
+@app.command()
+def replay(
+    run: Annotated[
+        str, typer.Argument(help="A run's id or journal; default a recorded one.", show_default=False)
+    ] = "",
+    speed: Annotated[str, typer.Option(help="Such as 1x, 10x or max.")] = "10x",
+    output: Output = "",
+    state: State = None,
+) -> None:
+    """Show a recorded run in the live view, at any speed; needs no cluster."""
+    from upgrader import runs
+    from upgrader.adapters.clock import SystemClock
+    from upgrader.report.replay import factor_of, replay_lines
+
+    flags = _flags(state)
+    records = runs.lines(flags, run) if run else runs.recorded()
+    with _view(output) as tell:
+        seen = replay_lines(records, tell, speed=factor_of(speed), clock=SystemClock())
+    _end(seen, output)
+
+
+@app.command()
+def doctor(
+    playbook: Annotated[
+        Path | None, typer.Argument(help="Also try this playbook.", show_default=False)
+    ] = None,
+    kubeconfig: Kubeconfig = "",
+    context: Context = "",
+    state: State = None,
+) -> None:
+    """Look what works from here: programs, cluster, rights, and how proxies are reached."""
+    from upgrader.report.doctor import doctor_lines
+
+    lines, well = doctor_lines(_flags(state, kubeconfig, context), playbook)
+    typer.echo("\n".join(lines))
+    raise typer.Exit(ExitCode.COMPLETED if well else ExitCode.REFUSED)
+
+
+@playbook_app.command("validate")
+def validate(playbook: PlaybookPath) -> None:
+    """Check a playbook and all it names on this machine; needs no cluster."""
+    from upgrader.context import load_playbook
+
+    loaded = load_playbook(playbook, _flags(None))
+    typer.echo(f"{loaded.path}: {loaded.playbook.name} is valid")
+
+
+@playbook_app.command("schema")
+def schema() -> None:
+    """Print the JSON Schema of a playbook, for editors."""
+    from upgrader.adapters.playbook_file import schema as schema_of
+
+    typer.echo(json.dumps(schema_of(), indent=2))
+
+
+@playbook_app.command("new")
+def new(kind: Annotated[str, typer.Argument(help="The strategy.")] = "rolling") -> None:
+    """Print a commented playbook to start from."""
+    from upgrader.adapters.playbook_file import new as text_of
+
+    typer.echo(text_of(kind), nl=False)
+
+
+def main() -> NoReturn:
+    """Run the command line; expected errors end in their exit code and no traceback."""
+    _mount_lab()
+    try:
+        app()
+    except UpgraderError as error:
+        typer.echo(f"upgrader: {error}", err=True)
+        sys.exit(error.exit_code)
+    sys.exit(ExitCode.COMPLETED)
+
+
+def _mount_lab() -> None:
+    """Add the lab's commands; their module imports nothing dear."""
+    from upgrader.lab import commands
+
+    app.add_typer(commands.app, name="lab")
+
+
+if __name__ == "__main__":
+    main()
