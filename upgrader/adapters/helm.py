@@ -179,11 +179,22 @@ class HelmRelease:
         arguments = self._upgrade_arguments(chart)
         if labels and "labels" in self._helm.upgrade_flags:
             arguments += ["--labels", ",".join(f"{key}={value}" for key, value in labels.items())]
-        return self._start("upgrade", arguments)
+        return self._start("forward-upgrade", arguments)
 
-    def start_rollback(self, revision: int) -> Process:
+    def start_rollback(self, revision: int, *, as_: str) -> Process:
         """Start ``helm rollback`` to that revision in a session of its own; never signal it."""
-        return self._start("rollback", self._rollback_arguments(revision))
+        return self._start(f"{as_}-rollback", self._rollback_arguments(revision))
+
+    def started(self, role: str) -> Process | None:
+        """Return the last process this run started in that role, by its log and its mark in ``/proc``.
+
+        One that has ended, and whose pid nobody wrote down, is a process with pid 0: it does not run.
+        """
+        logs = sorted((self._target.run_folder / LOGS).glob(f"*-{role}-*.log"))
+        if not logs:
+            return None
+        running = self._helm.shell.find(self._target.run_folder / LOGS)
+        return next((one for one in running if one.log == str(logs[-1])), Process(0, 0, str(logs[-1])))
 
     def _start(self, act: str, arguments: Sequence[str]) -> Process:
         folder = self._target.run_folder / LOGS

@@ -63,7 +63,7 @@ def ref_of(row: Mapping[str, Any]) -> Ref:
 
 
 def moved(measured: Mapping[str, Any], now: Survey) -> Iterator[Finding]:
-    """Say what of the release has changed since the plan was made; a plan of another state is not carried out."""
+    """Say what of the release has changed since the plan was made; then it is not carried out."""
     was, last = int(measured["last_revision"]), now.history[-1].number
     if last != was:
         seen = f"the plan was made at revision {was}; now revision {last} is the newest"

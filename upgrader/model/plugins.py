@@ -21,8 +21,8 @@ class Signal(Protocol):
     A balancer (``upgrader/balancers/KIND.py``, same door) is a signal that speaks of backends: its readings
     carry ``new_healthy``, ``old_healthy`` and ``new_total`` in their values.
 
-    ``counts_requests``: its readings feed an evidence meter. ``compares_pods``: its new side is new pods and its
-    old side old pods. ``speaks_of_backends``: it is a balancer.
+    ``counts_requests``: its readings feed an evidence meter. ``compares_pods``: its new side is new pods and
+    its old side old pods. ``speaks_of_backends``: it is a balancer.
     """
 
     name: str

@@ -40,9 +40,9 @@ class HelmUpgrade:
 
     def start(self, scene: Scene) -> Mapping[str, Any]:
         """Take our field ownership off, then start Helm; a Helm of ours that runs already is taken up."""
-        running = scene.ports.helm.started("forward")
-        if running is not None:
-            return {"forward": _body(running)}
+        known = scene.ports.helm.started("forward")
+        if known is not None and (scene.ports.helm.running(known) or _is_ours(scene)):
+            return {"forward": _body(known)}
         _step_aside(scene)
         revision = self.plan.settings["revision"]
         if revision:
@@ -100,13 +100,13 @@ class HelmUpgrade:
 
     def _go_back(self, scene: Scene) -> Progress:
         """Take immutable Jobs and our field ownership out of the way, then start `helm rollback`."""
-        running = scene.ports.helm.started("back")
-        if running is None:
+        known = scene.ports.helm.started("back")
+        if known is None or not scene.ports.helm.running(known):
             for job in scene.measured["jobs"]:
                 scene.ports.kube.delete(Ref("batch/v1", "Job", scene.measured["namespace"], job))
             _step_aside(scene)
-            running = scene.ports.helm.start_rollback(scene.measured["known_good"], as_="back")
-        return Progress(False, "helm rollback has begun", facts={"back": _body(running)})
+            known = scene.ports.helm.start_rollback(scene.measured["known_good"], as_="back")
+        return Progress(False, "helm rollback has begun", facts={"back": _body(known)})
 
 
 def _step_aside(scene: Scene) -> None:
@@ -134,7 +134,7 @@ def _is_back(scene: Scene, last: Revision) -> bool:
 
 def _process(scene: Scene, role: str) -> Process | None:
     said = scene.facts.get(role)
-    return Process(**said) if said else scene.ports.helm.started(role)
+    return Process(**said) if said else None
 
 
 def _body(process: Process) -> dict[str, Any]:
