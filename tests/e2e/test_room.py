@@ -384,9 +384,9 @@ def test_a_part_that_cannot_start_is_named_with_its_last_words(
 ) -> None:
     broken = tmp_path / "broken"
     broken.write_text(
-        "#!/bin/sh\n"
-        'case "$0" in */kube-controller-manager) echo no more wishes >&2; exit 3;; esac\n'
-        f'exec {binary} "$(basename "$0")" "$@"\n'
+        '#!/bin/sh\nname=$(basename "$0")\n'
+        "case $name in kube-controller-manager) echo no more wishes >&2; exit 3;; esac\n"
+        f'[ $name = broken ] || set -- $name "$@"\nexec {binary} "$@"\n'
     )
     broken.chmod(0o755)
     monkeypatch.setenv("UPGRADER_LAB_BINARY", str(broken))
