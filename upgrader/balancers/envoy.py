@@ -32,6 +32,9 @@ class EnvoyBalancer:
     """The balancer as a signal; see the module's text."""
 
     interval_seconds = 1.0
+    counts_requests = False
+    compares_pods = False
+    speaks_of_backends = True
 
     def __init__(self, *, admin: str, cluster: str, settle_seconds: float, http: Http, clock: Clock) -> None:
         """Remember whom to ask.
@@ -100,7 +103,9 @@ class EnvoyBalancer:
             *_panic(grown["lb_healthy_panic"]),
             *(() if is_checked else (_UNCHECKED,)),
         )
-        values = _values(pods, health) | self._errors(pods, backends) | {"retries": grown["upstream_rq_retry"]}
+        values = (
+            _values(pods, health) | self._errors(pods, backends) | {"retries": grown["upstream_rq_retry"]}
+        )
         self._before = {(one.address, one.port): one for one in backends}
         self._stats = dict(stats)
         now = self._clock.now()
@@ -124,9 +129,7 @@ class EnvoyBalancer:
         self._ready_since = {pod.uid: self._ready_since.get(pod.uid, now) for pod in pods}
         of = {pod: health.get(pod.address, Health.ABSENT) for pod in pods}
         new = {pod: said for pod, said in of.items() if pod.side is Side.NEW}
-        settled = {
-            pod: said for pod, said in new.items() if now - self._ready_since[pod.uid] >= self._settle
-        }
+        settled = {pod: said for pod, said in new.items() if now - self._ready_since[pod.uid] >= self._settle}
         bad = all(said in (Health.FAILING, Health.ABSENT) for said in settled.values())
         is_bad = bool(settled) and bad and Health.HEALTHY not in new.values()
         self._without = self._without + 1 if is_bad else 0
@@ -146,7 +149,9 @@ class EnvoyBalancer:
         if not grown:
             return ()
         weight = Weight.HOLD if self._retrying >= RETRYING_LOOKS else Weight.NOTE
-        text = f"{self._cluster} retried {grown} requests since the last look: its clients do not see them fail"
+        text = (
+            f"{self._cluster} retried {grown} requests since the last look: its clients do not see them fail"
+        )
         return (Fact(weight, "retries-hide-failures", text),)
 
     def _errors(self, pods: Sequence[Pod], backends: Sequence[Backend]) -> dict[str, float]:

@@ -1,8 +1,8 @@
 """What an Envoy that balances over the gateway says of each backend, from its ``/clusters`` page. Pure.
 
-An endpoint that is listed is not thereby healthy: one without an active check reads ``eds_health_status: HEALTHY``
-while every connection to it is refused (Envoy 1.40.0, measured 2026-11-24). And in panic an Envoy sends traffic to
-backends it knows to be dead; they keep their failed marks, and are never healthy here.
+An endpoint that is listed is not thereby healthy: one without an active check reads ``eds_health_status:
+HEALTHY`` while every connection to it is refused (Envoy 1.40.0, measured 2026-11-24). And in panic an Envoy
+sends traffic to backends it knows to be dead; they keep their failed marks, and are never healthy here.
 """
 
 from __future__ import annotations

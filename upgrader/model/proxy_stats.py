@@ -141,7 +141,7 @@ def read_stats(body: bytes, *, excluded: frozenset[str] = OUR_OWN_PREFIXES) -> P
 
 
 def read_numbers(body: bytes) -> dict[str, int]:
-    """Read the counters and gauges off the text of ``/stats``: ``name: value`` a line; texts are passed over."""
+    """Read the counters and gauges off the text of ``/stats``, one ``name: value`` a line; no texts."""
     pairs = (line.rpartition(": ") for line in body.decode("utf-8", "replace").splitlines())
     return {name: int(value) for name, _, value in pairs if value.isdecimal()}
 
