@@ -13,9 +13,7 @@ Speaker = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]
 
 
 @contextmanager
-def listening(
-    background: BackgroundLoop, speak: Speaker, tls: ssl.SSLContext | None = None
-) -> Iterator[int]:
+def listening(background: BackgroundLoop, speak: Speaker, tls: ssl.SSLContext | None = None) -> Iterator[int]:
     async def speak_and_close(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with suppress(asyncio.IncompleteReadError, ConnectionError):
             await speak(reader, writer)
