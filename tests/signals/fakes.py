@@ -109,9 +109,11 @@ class FakeHttp:
     """HTTP that answers by how a URL begins; anything else is a mistake of the test."""
 
     pages: dict[str, Answer | bytes] = field(default_factory=dict)
+    asked: list[str] = field(default_factory=list)
 
     def get(self, url: str, *, deadline_seconds: float) -> Answer:
         """Answer from `pages`."""
+        self.asked.append(url)
         page = next(page for start, page in self.pages.items() if url.startswith(start))
         return page if isinstance(page, Answer) else Answer(200, page)
 

@@ -139,6 +139,15 @@ def test_only_the_groups_named_are_read_and_those_found_by_the_service() -> None
     assert sorted(bench.sweep.asked) == ["made-by-controller", "old-1"]
 
 
+def test_a_workload_that_never_answered_is_no_proxy_unless_it_was_named() -> None:
+    pods = fleet(OLD, pod("gloo", workload="gloo", group="control_plane"), NEW)
+    guessing, told = Bench(), Bench(group=("proxies", "control_plane"))
+
+    assert guessing.look(pods, old_1=page(9), new_1=page(9)).complete
+    assert not told.look(pods, old_1=page(9), new_1=page(9)).complete
+    assert guessing.look(pods, old_1=page(10)).unread_new
+
+
 def test_requests_due_to_new_pods_add_up_until_one_comes() -> None:
     bench, pods = Bench(), fleet(OLD, pod("old-2"), NEW)
     bench.look(pods, old_1=page(500), old_2=page(500), new_1=page(500))

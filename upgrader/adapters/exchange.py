@@ -1,16 +1,18 @@
 """HTTP/1.1 over any stream of bytes, each request sent exactly once.
 
-Client libraries replay an idempotent request when a connection breaks under it: aiohttp does so even on one it
-has just opened (3.14.5, ``force_close=True``: a server that reset every request saw 100 where the caller heard
-of 50). Whoever counts failures, or has no socket, needs this instead.
+Client libraries replay an idempotent request when a connection breaks under it: aiohttp does so even on one
+it has just opened (3.14.5, ``force_close=True``: a server that reset every request saw 100 where the caller
+heard of 50). Whoever counts failures, or has no socket, needs this instead.
 """
 
 from __future__ import annotations
 
 import asyncio
+import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
+from urllib.parse import SplitResult
 
 import h11
 
@@ -131,6 +133,33 @@ class HttpStream:
             return self._state.next_event()
         except h11.RemoteProtocolError as error:
             raise BrokenOff(str(error)) if self._has_ended else NotHttp(str(error)) from error
+
+
+async def connected(url: SplitResult, *, address: str = "", tls: ssl.SSLContext | None = None) -> HttpStream:
+    """Open a connection to where a URL points; the caller closes it.
+
+    Args:
+        url: Its scheme, host and port.
+        address: An IP to use instead of looking the host up.
+        tls: For ``https``; the system's trust by default.
+    """
+    if url.scheme == "https":
+        context = tls or await asyncio.to_thread(ssl.create_default_context)
+        options: dict[str, Any] = {"ssl": context, "server_hostname": url.hostname}
+    else:
+        options = {}
+    reader, writer = await asyncio.open_connection(address or url.hostname, port_of(url), **options)
+    return HttpStream(SocketStream(reader, writer), url.netloc.rpartition("@")[2])
+
+
+def port_of(url: SplitResult) -> int:
+    """Return the port of a URL, written or implied."""
+    return url.port or (443 if url.scheme == "https" else 80)
+
+
+def target_of(url: SplitResult) -> str:
+    """Return the path and query of a URL."""
+    return (url.path or "/") + (f"?{url.query}" if url.query else "")
 
 
 class SocketStream:

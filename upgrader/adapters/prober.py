@@ -9,10 +9,10 @@ import ssl
 import threading
 from collections import Counter
 from typing import Final
-from urllib.parse import SplitResult, urlsplit
+from urllib.parse import urlsplit
 
 from upgrader.adapters.background import BackgroundLoop
-from upgrader.adapters.exchange import BrokenOff, HttpStream, NotHttp, SocketStream
+from upgrader.adapters.exchange import BrokenOff, NotHttp, connected, port_of, target_of
 from upgrader.model.ports import ProbeCounts, ProbeSpec
 
 _REASONS: Final[tuple[tuple[type[BaseException], str], ...]] = (
@@ -41,9 +41,16 @@ class BackgroundProber:
     sent in its turn is left out, never sent late in a burst.
     """
 
-    def __init__(self, spec: ProbeSpec, background: BackgroundLoop) -> None:
+    def __init__(self, spec: ProbeSpec, background: BackgroundLoop | None = None) -> None:
+        """Remember what to send; nothing is sent yet.
+
+        Args:
+            spec: The probe.
+            background: Where it waits; one of its own by default.
+        """
         self._spec = spec
-        self._background = background
+        self._background = background or BackgroundLoop("upgrader-probe")
+        self._owns_background = background is None
         self._url = urlsplit(spec.url)
         self._tls = ssl.create_default_context() if self._url.scheme == "https" else None
         self._lock = threading.Lock()
@@ -69,6 +76,8 @@ class BackgroundProber:
         sending, self._sending = self._sending, None
         if sending is not None:
             self._background.run(_cancel(sending), timeout_seconds=5)
+        if self._owns_background:
+            self._background.close()
 
     async def _begin(self) -> asyncio.Task[None]:
         return asyncio.create_task(self._send_steadily())
@@ -99,35 +108,19 @@ class BackgroundProber:
                 self._failures[failure] += 1
 
     async def _ask(self) -> int:
-        address, port = await self._next_address()
-        reader, writer = await asyncio.open_connection(
-            address, port, ssl=self._tls, server_hostname=self._url.hostname if self._tls else None
-        )
-        http = HttpStream(SocketStream(reader, writer), host_header(self._url))
+        http = await connected(self._url, address=await self._next_address(), tls=self._tls)
         try:
-            page = await http.get(target(self._url), headers=self._spec.headers, keep=False)
+            page = await http.get(target_of(self._url), headers=self._spec.headers, keep=False)
         finally:
             http.close()
         return page.status
 
-    async def _next_address(self) -> tuple[str, int]:
+    async def _next_address(self) -> str:
         """Return the host's addresses in turn: trying a second one would hide that the first is dead."""
-        port = self._url.port or (443 if self._tls else 80)
         loop = asyncio.get_running_loop()
-        found = await loop.getaddrinfo(self._url.hostname, port, type=socket.SOCK_STREAM)
+        found = await loop.getaddrinfo(self._url.hostname, port_of(self._url), type=socket.SOCK_STREAM)
         self._turn += 1
-        address = found[self._turn % len(found)][4]
-        return str(address[0]), int(address[1])
-
-
-def target(url: SplitResult) -> str:
-    """Return the path and query of a URL."""
-    return (url.path or "/") + (f"?{url.query}" if url.query else "")
-
-
-def host_header(url: SplitResult) -> str:
-    """Return what ``Host`` must say: the name, and the port where the URL has one."""
-    return url.netloc.rpartition("@")[2]
+        return str(found[self._turn % len(found)][4][0])
 
 
 async def _cancel(task: asyncio.Task[None]) -> None:

@@ -92,6 +92,7 @@ class DirectSweep:
     reach = "direct"
 
     def __init__(self, background: BackgroundLoop) -> None:
+        """Keep connections inside that loop."""
         allow_many_files()
         self._background = background
         self._session: aiohttp.ClientSession | None = None

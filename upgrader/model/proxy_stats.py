@@ -25,7 +25,7 @@ failure is a request.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -125,7 +125,7 @@ def read_stats(body: bytes, *, excluded: frozenset[str] = OUR_OWN_PREFIXES) -> P
         body: The answer.
         excluded: Prefixes (``stat_prefix``) that do not serve users.
     """
-    values = dict(_lines(body))
+    values = read_numbers(body)
     if "server.uptime" not in values:
         return None
     connected = values.get("control_plane.connected_state")
@@ -140,6 +140,12 @@ def read_stats(body: bytes, *, excluded: frozenset[str] = OUR_OWN_PREFIXES) -> P
     )
 
 
+def read_numbers(body: bytes) -> dict[str, int]:
+    """Read the counters and gauges off the text of ``/stats``, one ``name: value`` a line; no texts."""
+    pairs = (line.rpartition(": ") for line in body.decode("utf-8", "replace").splitlines())
+    return {name: int(value) for name, _, value in pairs if value.isdecimal()}
+
+
 def requests_of(growth: Mapping[str, int]) -> Requests:
     """Make requests out of the growth of one proxy's counters."""
     of = dict.fromkeys(_COUNTED, 0)
@@ -151,13 +157,6 @@ def requests_of(growth: Mapping[str, int]) -> Requests:
     resets = max(0, of["downstream_rq_rx_reset"] - of["downstream_rq_response_before_rq_complete"])
     answered = max(0, of["downstream_rq_completed"] - of["downstream_rq_1xx"])
     return Requests(max(answered, errors + resets + no_route), errors, resets, no_route)
-
-
-def _lines(body: bytes) -> Iterator[tuple[str, int]]:
-    for line in body.decode("utf-8", "replace").splitlines():
-        name, _, value = line.rpartition(": ")
-        if value.isdecimal():
-            yield name, int(value)
 
 
 def _is_counted(name: str, excluded: frozenset[str]) -> bool:

@@ -48,8 +48,9 @@ class EnvoyStats:
 
         Args:
             port: Admin or stats port of the proxies, 1-65535.
-            groups: The playbook's groups that are Envoys; empty for all. Pods that serve the gateway's
-                Service but are in no group are always read.
+            groups: The playbook's groups that are Envoys. Empty for all: then those workloads are taken for
+                Envoys of which a pod has answered. Pods that serve the gateway's Service but are in no group
+                are always read.
             sweep: Reads many pods.
             clock: Time.
         """
@@ -59,6 +60,7 @@ class EnvoyStats:
         self._clock = clock
         self._ledger = Ledger()
         self._config = ConfigHealth()
+        self._speaking: frozenset[str] = frozenset()
         self._due_requests = 0.0
         self.interval_seconds = self._interval()
 
@@ -82,6 +84,7 @@ class EnvoyStats:
         )
         if not samples:
             return self._blind(pods, unread)
+        self._speaking |= {pod.workload for pod in asked if pod.uid in stats}
         self._config = self._config.look(stats, exists=[pod.uid for pod in pods], now=read_at)
         return self._reading(asked, look, unread, total=len(pods))
 
@@ -95,6 +98,10 @@ class EnvoyStats:
 
     def _is_ours(self, pod: Pod) -> bool:
         return not (pod.group and self._groups) or pod.group in self._groups
+
+    def _is_proxy(self, pod: Pod) -> bool:
+        """Tell whether a pod is known to be an Envoy: named in the playbook, or one of its workload spoke."""
+        return bool(self._groups) or pod.workload in self._speaking
 
     def _asked(self, pods: Sequence[Pod]) -> tuple[Pod, ...]:
         """Choose whom to ask where not all can be: of the new ones the newest, for they are judged."""
@@ -128,7 +135,7 @@ class EnvoyStats:
         if look.seconds > 0:
             counts = Counts(new.requests, new.failures, old.requests, old.failures, look.seconds)
             self._count_due(asked, look, new=new, old=old)
-        expected = [pod for pod in asked if _should_answer(pod)]
+        expected = [pod for pod in asked if _should_answer(pod) and self._is_proxy(pod)]
         now = self._clock.now()
         return Reading(
             signal=self.name,

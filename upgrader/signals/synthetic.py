@@ -13,7 +13,8 @@ from datetime import timedelta
 from typing import Any, Final
 from urllib.parse import urlsplit
 
-from upgrader.errors import PlaybookInvalid
+from pydantic import SecretStr
+
 from upgrader.model.evidence import Counts
 from upgrader.model.fleet import Fleet
 from upgrader.model.plugins import Signal
@@ -48,6 +49,7 @@ class Synthetic:
             clock: Time.
         """
         self.name = f"synthetic {spec.expect} {urlsplit(spec.url).path or '/'}"
+        self.counts_requests = upstream is not None
         self._spec = spec
         self._front = front
         self._upstream = upstream
@@ -125,16 +127,14 @@ def build(settings: Mapping[str, Any], ports: Ports) -> Signal:
 
     Args:
         settings: ``url``; ``rate`` (a second, 1), ``expect`` (200), ``bypass``, ``headers``, ``timeout``
-            (2 s). Headers are texts here: who reads the playbook has looked up those from the environment.
+            (2 s). Those headers that were in the environment are `SecretStr`.
         ports: The world; one or two probers are made.
-
-    Raises:
-        PlaybookInvalid: A header is no text.
     """
-    headers = dict(settings.get("headers") or {})
-    for name, value in headers.items():
-        if not isinstance(value, str):
-            raise PlaybookInvalid(f"the value of header {name} was not looked up", key="signals.headers")
+    given = dict(settings.get("headers") or {})
+    headers = {
+        name: value.get_secret_value() if isinstance(value, SecretStr) else str(value)
+        for name, value in given.items()
+    }
     timeout = settings.get("timeout") or timedelta(seconds=2)
     spec = ProbeSpec(
         url=str(settings["url"]),
