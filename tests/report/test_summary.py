@@ -11,7 +11,7 @@ from upgrader.errors import JournalDamaged
 from upgrader.model.evidence import Counts
 from upgrader.model.phase import Phase
 from upgrader.model.plugins import Gate
-from upgrader.report.summary import ClientCount, Summary, duration, summarize
+from upgrader.report.summary import ClientCount, Summary, duration, summarize, summary_text
 
 
 def failing(now: float) -> Counts:
@@ -105,6 +105,18 @@ def test_a_run_that_is_not_over_is_told_as_far_as_it_is() -> None:
 
     assert summary.to_json()["exit_code"] is None
     assert summary.steps
+
+
+def test_a_run_alone_tells_how_it_stands() -> None:
+    """Where only the folded run is at hand, what needs the journal is left out, not invented."""
+    run = Stage().run()
+
+    lines = summary_text(run, client=ClientCount(10, 0), undo=("helm rollback gateway 3",))
+
+    assert lines[0].startswith("COMPLETED (exit 0) after ")
+    assert run.reason in lines[1]
+    assert not any("at most" in line or line.startswith("  steps") for line in lines)
+    assert lines[-1] == "  undo      helm rollback gateway 3"
 
 
 def test_an_empty_journal_is_damaged() -> None:

@@ -87,7 +87,7 @@ class Summary:
     Args:
         run: The run as it stands.
         steps: The steps that were begun, in order.
-        peak_evidence: The highest odds against the new version, to 1.
+        peak_evidence: The highest odds against the new version, to 1; ``None`` when only the end is known.
         turns: Holds, pauses, the way back and the end, each with its reason, in order.
         client: What the clients saw, if anybody counted.
         undo: The commands that bring the old version back from here without the tool.
@@ -95,7 +95,7 @@ class Summary:
 
     run: Run
     steps: tuple[StepSpan, ...] = ()
-    peak_evidence: float = 1.0
+    peak_evidence: float | None = None
     turns: tuple[Turn, ...] = ()
     client: ClientCount | None = None
     undo: tuple[str, ...] = ()
@@ -131,6 +131,12 @@ class Summary:
         }
 
 
+def summary_text(run: Run, *, client: ClientCount | None = None, undo: Sequence[str] = ()) -> tuple[str, ...]:
+    """Tell a run by how it stands alone; `summarize` knows its steps and turns too."""
+    turns = (Turn(run.at, run.phase, run.reason),) if run.reason else ()
+    return Summary(run, turns=turns, client=client, undo=tuple(undo)).lines()
+
+
 def summarize(
     lines: Iterable[Mapping[str, Any]], *, client: ClientCount | None = None, undo: Sequence[str] = ()
 ) -> Summary:
@@ -156,7 +162,7 @@ def summarize(
 def _told(so_far: Summary, record: Record) -> Summary:
     """Fold one more record in."""
     run = so_far.run.with_record(record)
-    told = replace(so_far, run=run, peak_evidence=max(so_far.peak_evidence, run.evidence))
+    told = replace(so_far, run=run, peak_evidence=max(so_far.peak_evidence or 1.0, run.evidence))
     if record.kind is Kind.INTENT and record.body["act"] == "start":
         plan = next(one for one in run.steps if one.id == record.step)
         return replace(told, steps=(*told.steps, StepSpan(plan, str(record.body.get("says", "")), record.at)))
@@ -246,8 +252,9 @@ def _requests(run: Run, name: str, total: Totals) -> str:
 
 
 def _evidence(told: Summary) -> str:
-    proof = 1 / told.run.policy.false_alarm
-    return f"at most {told.peak_evidence:,.1f} to 1 against the new version; {proof:,.0f} to 1 rolls back"
+    proof, peak = 1 / told.run.policy.false_alarm, told.peak_evidence
+    odds = f"{told.run.evidence:,.1f}" if peak is None else f"at most {peak:,.1f}"
+    return f"{odds} to 1 against the new version; {proof:,.0f} to 1 rolls back"
 
 
 def _phases(run: Run) -> str:
