@@ -8,10 +8,12 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Mapping
 
+from tests.promises.command_line import command_line
 from tests.promises.playbook_keys import playbook_keys
 from tests.promises.sources import ROOT
 from upgrader.errors import ExitCode
 from upgrader.model.phase import EXIT_CODES, TRANSITIONS, Back, Phase, diagram
+from upgrader.model.undo import whole_way_back
 
 _PART = re.compile(r"(<!-- begin ([a-z-]+) -->\n).*?(<!-- end \2 -->)", re.DOTALL)
 
@@ -51,11 +53,26 @@ def exit_codes() -> str:
     return " · ".join(f"**{code.value}** {named[code]}" for code in ExitCode)
 
 
+def undo_example() -> str:
+    """Return the undo commands of a small release, as the program would print them."""
+    strategy = {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": "25%", "maxUnavailable": "25%"}}
+    measured = {
+        "namespace": "gateway-system",
+        "release": "gateway",
+        "known_good": 7,
+        "workloads": [{"name": "proxy", "strategy": strategy}],
+        "jobs": [],
+    }
+    return "\n".join(["```sh", *whole_way_back(measured), "```"])
+
+
 PARTS: Mapping[str, Callable[[], str]] = {
     "phase-diagram": phase_diagram,
     "phase-table": phase_table,
     "exit-codes": exit_codes,
+    "undo-example": undo_example,
     "playbook-keys": playbook_keys,
+    "command-line": command_line,
 }
 
 

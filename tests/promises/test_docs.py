@@ -11,7 +11,7 @@ from tests.promises.sources import ROOT
 from upgrader.model.phase import Phase, diagram
 
 DOCS = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
-_FILE = re.compile(r"`((?:upgrader|docs|tests|playbooks|\.ci)/(?:[\w.-]+/)*(?:[\w-]+\.\w+|run)?)`")
+_FILE = re.compile(r"`(\.ci/run|(?:upgrader|docs|tests|playbooks)/(?:[\w.-]+/)*(?:[\w-]+\.\w+)?)`")
 _PLACEHOLDER = re.compile(r"/[A-Z]+\b")
 
 

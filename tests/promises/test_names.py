@@ -9,8 +9,8 @@ from collections.abc import Iterator
 from tests.promises.sources import ROOT, Function, Source, is_text, sources
 
 VAGUE = {"util", "utils", "helper", "helpers", "manager", "managers", "common", "misc", "shared", "base"}
-SYNONYMS = re.compile(r"handle_|do_|process_")
-"""Prefixes that name no act."""
+SYNONYMS = re.compile(r"handle_|process_|do_[a-z]")
+"""Prefixes that name no act; ``do_GET`` is the standard library's."""
 
 
 def _public(source: Source) -> Iterator[ast.ClassDef | Function]:

@@ -19,7 +19,7 @@ ARGUMENTS = 5
 POSITIONAL = 4
 NESTING = 3
 
-_BLOCKS = ast.If | ast.For | ast.AsyncFor | ast.While | ast.With | ast.AsyncWith | ast.Try | ast.Match
+_BLOCKS = ast.If | ast.For | ast.AsyncFor | ast.While | ast.Try | ast.Match
 
 
 def _commands(source: Source) -> set[Function]:
@@ -55,6 +55,9 @@ def _depth(statements: list[ast.stmt]) -> int:
 
 
 def _depth_of(statement: ast.stmt) -> int:
+    """Return how many decisions one statement nests; ``with`` decides nothing and adds none."""
+    if isinstance(statement, ast.With | ast.AsyncWith):
+        return _depth(statement.body)
     if not isinstance(statement, _BLOCKS):
         return 0
     if (
