@@ -57,6 +57,11 @@ class Flags:
     environ: Mapping[str, str] = field(default_factory=lambda: dict(os.environ), repr=False)
     interrupted: Callable[[], str] = lambda: ""
 
+    @property
+    def kubeconfigs(self) -> str:
+        """Return the kubeconfig files in use, joined by ``:``; empty for kubectl's default."""
+        return self.kubeconfig or self.environ.get("KUBECONFIG", "")
+
     def folder(self, run: str) -> Path:
         """Return the folder of one run."""
         return self.state / "runs" / run
@@ -150,27 +155,28 @@ def _ports(loaded: LoadedPlaybook, flags: Flags, kube: KubeApi, folder: Path) ->
     from upgrader.adapters.helm import HelmRelease, Target
     from upgrader.adapters.helm_program import Place
     from upgrader.adapters.helm_values import Values
-    from upgrader.adapters.http import PlainHttp
+    from upgrader.adapters.http import HttpClient
     from upgrader.adapters.prober import BackgroundProber
-    from upgrader.adapters.sweep import sweep_by
+    from upgrader.adapters.sweep import DirectSweep
 
     background = BackgroundLoop()
     release = loaded.playbook.release
     redactor = Redactor(secret.get_secret_value() for secret in loaded.secrets.values())
     target = Target(
-        place=Place(release.name, release.namespace, flags.kubeconfig, loaded.playbook.context or ""),
+        # The context is pinned: a `kubectl config use-context` in mid-run must not move Helm elsewhere.
+        place=Place(release.name, release.namespace, flags.kubeconfigs, kube.context),
         run_folder=folder,
         chart_ref=loaded.chart,
         chart_version=release.chart.to_version,
         values=Values(loaded.values_files, release.values.env),
     )
-    helm = HelmRelease.of(target, kube=kube, scope=kube, redactor=redactor, environment=flags.environ)
+    helm = HelmRelease.of(target, kube=kube, scope=kube.is_namespaced, redactor=redactor, environment=flags.environ)
     return Ports(
         clock=SystemClock(),
         kube=kube,
         helm=helm,
-        http=PlainHttp(background),
-        sweep=lambda reach: sweep_by(reach, kube, background),
+        http=HttpClient(background),
+        sweep=lambda reach: DirectSweep(background),
         prober=lambda spec: BackgroundProber(spec, background),
     )
 

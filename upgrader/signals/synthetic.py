@@ -53,7 +53,6 @@ class Synthetic:
         self._spec = spec
         self._front = front
         self._upstream = upstream
-        self.counts_requests = upstream is not None
         self._source = f"{_shown(spec.url)} at {spec.rate_per_second:g}/s, {spec.expect} is right"
         if upstream is not None:
             self._source += f", beside {_shown(bypass)}"

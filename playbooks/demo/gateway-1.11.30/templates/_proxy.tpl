@@ -18,7 +18,6 @@
 
 {{/* The pod template of a proxy, for the chart's own Deployment and for the controller's. */}}
 {{- define "gateway.proxyTemplate" -}}
-{{- $onAdmin := .Values.fault.noListener -}}
 metadata:
   labels:
     {{- include "gateway.labels" (dict "root" . "component" "proxy") | nindent 4 }}
@@ -53,9 +52,15 @@ spec:
         - {name: http, containerPort: 8080}
         - {name: admin, containerPort: {{ .Values.proxy.admin.port }}}
       readinessProbe:
-        httpGet:
-          path: {{ ternary "/never" (ternary "/ready" "/envoy-hc" $onAdmin) .Values.fault.neverReady }}
-          port: {{ ternary "admin" "http" $onAdmin }}
+        {{- if .Values.fault.noListener }}
+        exec:
+          command:
+            - /bin/bash
+            - -c
+            - {{ .Files.Get "files/live.sh" | replace "@ADMIN_PORT@" (toString .Values.proxy.admin.port) | quote }}
+        {{- else }}
+        httpGet: {path: {{ ternary "/never" "/envoy-hc" .Values.fault.neverReady }}, port: http}
+        {{- end }}
         periodSeconds: 1
         timeoutSeconds: 2
         failureThreshold: 2
