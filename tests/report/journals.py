@@ -13,6 +13,7 @@ from upgrader.model.record import Kind, Record
 from upgrader.model.run import Run, open_run
 from upgrader.testing.fakes import Script
 
+RUN = "gateway-20261103-031502-ab12"
 MEASURED = {
     "release": "gateway",
     "namespace": "edge",
@@ -20,7 +21,6 @@ MEASURED = {
     "known_good": 7,
     "from": "gateway-1.11.28",
     "to": "gateway-1.11.30",
-    "run_folder": "/var/lib/upgrader/20261103-ab12",
 }
 
 
@@ -40,7 +40,7 @@ class Told(Stage):
 
     def header(self) -> dict[str, Any]:
         """Return the header with what was measured."""
-        return {**super().header(), "measured": MEASURED}
+        return {**super().header(), "run": RUN, "revision": 0, "measured": MEASURED}
 
 
 def told(script: Script = good, **more: Any) -> Stage:

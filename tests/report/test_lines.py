@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
-from tests.report.journals import bad, blind, follow, told
+from tests.report.journals import RUN, bad, blind, follow, told
 from tests.scenario.stage import Stage
 from upgrader.model.phase import Phase
 from upgrader.model.plugins import Finding, Severity
-from upgrader.report.lines import JsonLines, PlainLines
+from upgrader.report.lines import JsonLines, TextLines
 from upgrader.report.sentences import sentence
 
 
@@ -47,7 +47,7 @@ def test_a_line_carries_who_where_and_the_numbers_with_their_units() -> None:
     held = next(line for line in json_of(told(bad)) if line["event"] == "run.held")
 
     assert re.fullmatch(r"1970-01-12T13:46:[0-9]{2}\.[0-9]{3}Z", held["at"])
-    assert (held["run"], held["release"], held["level"]) == ("20261103-ab12", "edge/gateway", "warning")
+    assert (held["run"], held["release"], held["level"]) == (RUN, "edge/gateway", "warning")
     assert (held["phase_before"], held["phase"], held["step"]) == ("observing", "holding", "roll proxies 1/2")
     assert held["elapsed_seconds"] == pytest.approx(10, abs=1)
     assert 10 < held["evidence_odds"] < 1000
@@ -88,8 +88,8 @@ def test_no_line_is_written_for_what_changes_nothing() -> None:
     assert len(json_of(stage)) == len(changes) < len(stage.journal.lines) / 3
 
 
-@pytest.mark.parametrize("kind", [JsonLines, PlainLines])
-def test_a_secret_is_masked_in_a_line(kind: type[JsonLines] | type[PlainLines]) -> None:
+@pytest.mark.parametrize("kind", [JsonLines, TextLines])
+def test_a_secret_is_masked_in_a_line(kind: type[JsonLines] | type[TextLines]) -> None:
     """A program's output may have carried one into a reason."""
     stage = told(fails={"helm": "helm said: bad password hunter22"})
     stream = io.StringIO()
@@ -102,10 +102,10 @@ def test_a_secret_is_masked_in_a_line(kind: type[JsonLines] | type[PlainLines]) 
     assert "hunter22" not in stream.getvalue()
 
 
-def test_a_plain_line_is_a_time_and_a_sentence() -> None:
+def test_a_line_of_text_is_a_time_and_a_sentence() -> None:
     """What a CI log shows needs no viewer."""
     stage, stream = told(), io.StringIO()
-    with PlainLines(stream) as view:
+    with TextLines(stream) as view:
         for run, record in follow(stage.journal.lines):
             view.show(run, record)
 

@@ -21,7 +21,7 @@ def said_of(stage: Stage) -> list[str]:
 
 
 GOOD = [
-    "Run 20261103-ab12 takes edge/gateway in prod-eu gateway-1.11.28 → gateway-1.11.30 in 6 steps; the way",
+    "Run gateway-20261103-031502-ab12 takes edge/gateway in prod-eu gateway-1.11.28 → gateway-1.11.30 in 6",
     "Planned → preflight: checking once more that the cluster and the release are fit, nothing is touched",
     "Preflight → applying: 0 findings, none blocks.",
     "All signals pass, odds 0.",

@@ -152,7 +152,7 @@ class JsonLines(_Lines):
             self._write(json.dumps(body, ensure_ascii=False))
 
 
-class PlainLines(_Lines):
+class TextLines(_Lines):
     """Writes one sentence a line for each change, with its time in UTC: for a CI log."""
 
     def show(self, run: Run, record: Record) -> None:

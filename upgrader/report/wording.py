@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from datetime import UTC, datetime
 
-from upgrader.model.phase import Phase
 from upgrader.model.run import Run
 
 LARGEST_ODDS = 1e9
@@ -13,11 +12,8 @@ LARGEST_ODDS = 1e9
 
 
 def run_id(run: Run) -> str:
-    """Return the run's id: from the header, else from the steps that carry it; ``?`` where none does."""
-    said = run.header.get("run") or run.measured.get("run")
-    named = [str(step.settings["run"]) for step in run.steps if step.settings.get("run")]
-    folder = str(run.measured.get("run_folder", "")).rstrip("/").rpartition("/")[2]
-    return str(said or (named[0] if named else folder) or "?")
+    """Return the run's id."""
+    return str(run.header.get("run", "?"))
 
 
 def release_name(run: Run) -> str:
@@ -28,9 +24,9 @@ def release_name(run: Run) -> str:
 
 def route(run: Run) -> str:
     """Return from which chart to which, such as ``gateway-1.11.28 → gateway-1.11.30``."""
-    start = str(run.measured.get("from") or "the known-good revision")
-    revision = next((step.settings["revision"] for step in run.steps if step.settings.get("revision")), 0)
-    end = f"revision {revision}" if revision else str(run.measured.get("to") or "the target")
+    start = run.measured.get("from") or "the known-good revision"
+    revision = run.header.get("revision")
+    end = f"revision {revision}" if revision else run.measured.get("to") or "the target"
     return f"{start} → {end}"
 
 
@@ -46,15 +42,24 @@ def step_place(run: Run, step: str) -> str:
 
 
 def seconds(value: float) -> str:
-    """Write a span of time: ``0.4 s``, ``42 s``, ``2m 05s``, ``1h 02m``; ``for ever`` when infinite."""
+    """Write a span of time: ``0.4 s``, ``42 s``, ``2 min 5 s``, ``1 h 2 min``; ``for ever`` when infinite."""
     if math.isinf(value):
         return "for ever"
     whole = round(max(0.0, value))
     if whole < 60:
         return f"{value:.1f} s" if 0 < value < 1 else f"{whole} s"
-    minutes, left = divmod(whole, 60)
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60} s"
+    return f"{whole // 3600} h {whole % 3600 // 60} min"
+
+
+def ticking(value: float) -> str:
+    """Write a span of time as a clock that runs: ``0:42``, ``12:05``, ``1:02:05``; ``-:--`` when infinite."""
+    if math.isinf(value):
+        return "-:--"
+    minutes, left = divmod(int(max(0.0, value)), 60)
     hours, minutes = divmod(minutes, 60)
-    return f"{hours}h {minutes:02d}m" if hours else f"{minutes}m {left:02d}s"
+    return f"{hours}:{minutes:02d}:{left:02d}" if hours else f"{minutes}:{left:02d}"
 
 
 def count(value: float) -> str:
@@ -116,7 +121,3 @@ def failed_of(run: Run) -> str:
                 f"{count(total.old_failures)} of {count(total.old_requests)} on {old}"
             )
     return ""
-
-
-BRAKED = frozenset({Phase.HOLDING, Phase.PAUSED})
-"""Phases in which the brake is on."""
