@@ -58,8 +58,7 @@ def test_the_peak_of_the_evidence_is_kept_after_it_fell() -> None:
 
     summary = told(Stage({"envoy_stats": spike}))
 
-    assert summary.peak_evidence > summary.run.evidence
-    assert summary.peak_evidence > 1
+    assert (summary.peak_evidence or 0.0) > max(1.0, summary.run.evidence)
 
 
 def test_requests_are_those_of_the_readings_to_the_request() -> None:
