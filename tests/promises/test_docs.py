@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import ast
 import re
 
 import pytest
 
 from tests.promises.generated import PARTS, pages, renewed
-from tests.promises.sources import ROOT
+from tests.promises.sources import ROOT, dotted, sources
 from upgrader.model.phase import Phase, diagram
 
 DOCS = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -26,6 +27,24 @@ def test_every_generated_part_has_a_place_in_the_docs() -> None:
     text = "".join(path.read_text(encoding="utf-8") for path in DOCS)
 
     assert not [name for name in PARTS if f"<!-- begin {name} -->" not in text]
+
+
+def _rules() -> set[str]:
+    """Find the names that are given to facts: ``Fact(weight, "crash-loop", …)``."""
+    calls = (
+        call
+        for source in sources("upgrader")
+        for call in ast.walk(source.tree)
+        if isinstance(call, ast.Call) and dotted(call.func) in {"Fact", "_fact"}
+    )
+    values = (arg.value for call in calls for arg in call.args if isinstance(arg, ast.Constant))
+    return {value for value in values if isinstance(value, str) and re.fullmatch("[a-z-]+", value)}
+
+
+def test_every_fact_is_in_the_docs_and_no_other() -> None:
+    page = (ROOT / "docs" / "facts.md").read_text(encoding="utf-8")
+
+    assert set(re.findall(r"^\| `([a-z-]+)`", page, re.MULTILINE)) == _rules()
 
 
 def test_the_diagram_shows_every_phase() -> None:
