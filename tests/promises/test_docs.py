@@ -67,3 +67,11 @@ def test_every_page_is_in_the_navigation() -> None:
     navigation = (ROOT / "mkdocs.yml").read_text(encoding="utf-8")
 
     assert not [path.name for path in DOCS[1:] if f": {path.name}" not in navigation]
+
+
+def test_links_of_the_readme_lead_somewhere() -> None:
+    """The docs tool checks the links of its own pages only."""
+    links = re.findall(r"\]\((?!https?:)([^)#]+)", DOCS[0].read_text(encoding="utf-8"))
+
+    assert links
+    assert not [link for link in links if not (ROOT / link).exists()]
