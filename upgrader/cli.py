@@ -91,7 +91,7 @@ def _shown(bench: Bench, plan: Plan) -> Any:
     helm = bench.ports.helm
     chart = plan.survey.chart
     command = helm.upgrade_command(chart) if chart else helm.rollback_command(plan.revision)
-    return Shown(plan.survey, plan.findings, plan.steps, plan.policy, command)
+    return Shown(plan.survey, plan.findings, plan.steps, plan.policy, command, plan.revision)
 
 
 def _carry_out(flags: Flags, path: Path, *, revision: int | None, yes: bool, output: str) -> NoReturn:

@@ -252,7 +252,7 @@ def header(bench: Bench, plan: Plan) -> dict[str, Any]:
         "policy": plan.policy.to_body(),
         "steps": [{**asdict(step), "gate": step.gate.value} for step in plan.steps],
         "revision": plan.revision,
-        "measured": measured(plan.survey, str(bench.folder)),
+        "measured": measured(plan.survey, str(bench.folder), revision=plan.revision),
     }
 
 

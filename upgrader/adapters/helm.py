@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from upgrader.adapters.helm_chart import ChartSource
-from upgrader.adapters.helm_manifest import Scope, rendered
+from upgrader.adapters.helm_manifest import Scope, as_sent, rendered
 from upgrader.adapters.helm_program import READ_SECONDS, HelmProgram, Place
 from upgrader.adapters.helm_storage import marked_failed, storage_ref
 from upgrader.adapters.helm_values import Values, ValuesFolder, write_private
@@ -138,7 +138,9 @@ class HelmRelease:
         found = rendered(manifest, hooks, namespace=self._target.place.namespace, scope=self._scope)
         for item in found.objects + found.hooks:
             self._helm.redactor.add_kubernetes_secret(item)
-        return found
+        place = self._target.place
+        sent = (as_sent(item, release=place.name, namespace=place.namespace) for item in found.objects)
+        return replace(found, objects=tuple(sent))
 
     def apply_method(self, revision: int) -> str:
         """Return ``ssa`` or ``csa``: how that revision was applied (Helm 3: always ``csa``)."""

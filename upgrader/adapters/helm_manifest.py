@@ -127,6 +127,18 @@ def in_namespace(item: Manifest, namespace: str) -> Manifest:
     return item if metadata.get("namespace") else item | {"metadata": metadata | {"namespace": namespace}}
 
 
+def as_sent(item: Manifest, *, release: str, namespace: str) -> Manifest:
+    """Return an object with what Helm itself puts on all but hooks before it sends them.
+
+    Source: ``setMetadataVisitor`` in Helm's ``pkg/action/validate.go`` (3.21, 4.3; read 2026-11).
+    """
+    metadata = item.get("metadata") or {}
+    labels = {**(metadata.get("labels") or {}), "app.kubernetes.io/managed-by": "Helm"}
+    ours = {"meta.helm.sh/release-name": release, "meta.helm.sh/release-namespace": namespace}
+    annotations = {**(metadata.get("annotations") or {}), **ours}
+    return item | {"metadata": metadata | {"labels": labels, "annotations": annotations}}
+
+
 def _scopes(items: Iterable[Mapping[str, Any]]) -> dict[tuple[str, str], bool]:
     """Return which kinds live in namespaces, from the definitions among the objects themselves."""
     return {

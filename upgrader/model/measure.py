@@ -14,8 +14,8 @@ ANNOTATION = "upgrader/"
 RUN, REASON, UNDO = (ANNOTATION + name for name in ("run", "reason", "undo"))
 
 
-def measured(survey: Survey, run_folder: str) -> dict[str, Any]:
-    """Return the header's ``measured`` body."""
+def measured(survey: Survey, run_folder: str, *, revision: int = 0) -> dict[str, Any]:
+    """Return the header's ``measured`` body; ``revision`` is the one the run goes to, 0 for the chart."""
     release = survey.playbook.releases[0]
     return {
         "release": release.name,
@@ -28,7 +28,7 @@ def measured(survey: Survey, run_folder: str) -> dict[str, Any]:
         "last_revision": survey.history[-1].number,
         "apply_method": survey.apply_method,
         "from": next((r.chart for r in survey.history if r.number == survey.known_good), ""),
-        "to": f"{survey.chart.name}-{survey.chart.version}" if survey.chart else "",
+        "to": _target(survey, revision),
         "chart": _chart(survey),
         "run_folder": run_folder,
         "workloads": [_workload(survey, name, group) for name, group in survey.groups.items()],
@@ -75,6 +75,12 @@ def moved(measured: Mapping[str, Any], now: Survey) -> Iterator[Finding]:
         if live is not None and template_digest(live) != row["template"]:
             seen = f"the pod template of {row['name']} was changed after the plan was made"
             yield Finding("plan-is-stale", Severity.BLOCK, seen, remedy="find out by whom, then plan again")
+
+
+def _target(survey: Survey, revision: int) -> str:
+    if survey.chart is not None:
+        return f"{survey.chart.name}-{survey.chart.version}"
+    return next((one.chart for one in survey.history if one.number == revision), "")
 
 
 def _chart(survey: Survey) -> dict[str, str] | None:

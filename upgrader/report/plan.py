@@ -28,6 +28,7 @@ class Shown:
         steps: What will be done.
         policy: How it will be judged.
         command: Helm's own command line.
+        revision: The revision it goes to; 0 for the chart.
     """
 
     survey: Survey
@@ -35,14 +36,15 @@ class Shown:
     steps: Sequence[StepPlan]
     policy: Policy
     command: str
+    revision: int = 0
 
 
 def plan_text(shown: Shown) -> str:
     """Return the plan for people."""
-    said = measured(shown.survey, "")
+    said = measured(shown.survey, "", revision=shown.revision)
     lines = [
-        f"{said['release']} in {said['namespace']}: {said['from']} → {said['to'] or 'a revision of the history'}",
-        f"Kubernetes {said['server_version']}, Helm {said['helm_version']}; known-good is revision {said['known_good']}",
+        f"{said['release']} in {said['namespace']}: {said['from']} → {said['to']}",
+        f"Kubernetes {said['server_version']}, Helm {said['helm_version']}, known-good: {said['known_good']}",
         "",
         "Steps",
         *_steps(shown),
@@ -66,7 +68,7 @@ def plan_text(shown: Shown) -> str:
 def plan_body(shown: Shown) -> dict[str, Any]:
     """Return the plan for pipelines; JSON values."""
     return {
-        "measured": measured(shown.survey, ""),
+        "measured": measured(shown.survey, "", revision=shown.revision),
         "steps": [{**asdict(step), "gate": step.gate.value} for step in shown.steps],
         "findings": [asdict(one) for one in shown.findings],
         "policy": shown.policy.to_body(),
