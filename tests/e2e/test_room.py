@@ -307,7 +307,7 @@ def test_a_room_is_up_in_time_and_leaves_nothing(person: Person) -> None:
     assert up.returncode == 0, up.stderr
 
     nodes = person.lab("exec", "--name", "kept", "--", "kubectl", "get", "nodes", "-o", "name")
-    whole = json.loads(person.lab("status", "--json").stdout)
+    whole = json.loads(person.lab("status", "--output", "json").stdout)
     down = person.lab("down", "--name", "kept")
 
     assert nodes.stdout == "node/lab-0\n"
@@ -360,7 +360,7 @@ def test_however_a_room_is_killed_nothing_of_it_stays(
 
     assert person.wait_until_alone() == []
     assert _mounts() == mounts
-    swept = person.lab("status", "--json")
+    swept = person.lab("status", "--output", "json")
     assert json.loads(swept.stdout) == []
     assert person.files() == []
 
@@ -375,7 +375,7 @@ def test_killing_the_owner_of_a_starting_room_ends_it(person: Person, seconds: f
     owner.communicate(timeout=5)
 
     assert person.wait_until_alone() == []
-    assert json.loads(person.lab("status", "--json").stdout) == []
+    assert json.loads(person.lab("status", "--output", "json").stdout) == []
     assert person.files() == []
 
 
