@@ -116,9 +116,10 @@ def down(
     name: Name = "lab", every: Annotated[bool, typer.Option("--all", help="End all your rooms.")] = False
 ) -> None:
     """End a room: nothing of it stays."""
+    from upgrader.lab.record import Records
     from upgrader.lab.room import Room, rooms
 
-    for room in rooms() if every else [Room.find(name)]:
+    for room in rooms() if every else [Room(Records().find(name))]:
         room.down()
         typer.echo(f"room '{room.name}' is gone")
 
