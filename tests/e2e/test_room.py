@@ -307,7 +307,7 @@ def test_a_room_is_up_in_time_and_leaves_nothing(person: Person) -> None:
     assert up.returncode == 0, up.stderr
 
     nodes = person.lab("exec", "--name", "kept", "--", "kubectl", "get", "nodes", "-o", "name")
-    whole = json.loads(person.lab("status", "--json").stdout)
+    whole = json.loads(person.lab("status", "--output", "json").stdout)
     down = person.lab("down", "--name", "kept")
 
     assert nodes.stdout == "node/lab-0\n"
@@ -360,22 +360,63 @@ def test_however_a_room_is_killed_nothing_of_it_stays(
 
     assert person.wait_until_alone() == []
     assert _mounts() == mounts
-    swept = person.lab("status", "--json")
+    swept = person.lab("status", "--output", "json")
     assert json.loads(swept.stdout) == []
     assert person.files() == []
 
 
 @pytest.mark.parametrize("seconds", [0.2, 1.0, 4.0])
-def test_killing_the_owner_of_a_starting_room_ends_it(person: Person, seconds: float) -> None:
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT, signal.SIGTERM])
+def test_killing_the_owner_of_a_starting_room_ends_it(
+    person: Person, seconds: float, number: signal.Signals
+) -> None:
     owner = person.start("-m", "upgrader.lab.commands", "up", "--name", "kept")
     with pytest.raises(subprocess.TimeoutExpired):
         owner.wait(seconds)
 
-    owner.kill()
+    os.killpg(owner.pid, number)
     owner.communicate(timeout=5)
 
+    assert owner.returncode
     assert person.wait_until_alone() == []
-    assert json.loads(person.lab("status", "--json").stdout) == []
+    assert json.loads(person.lab("status", "--output", "json").stdout) == []
+    assert person.files() == []
+
+
+def test_a_room_that_is_still_being_built_can_be_ended(person: Person) -> None:
+    owner = person.start("-m", "upgrader.lab.commands", "up", "--name", "kept")
+    with pytest.raises(subprocess.TimeoutExpired):
+        owner.wait(2.0)
+
+    early = person.lab("exec", "--name", "kept", "true")
+    down = person.lab("down", "--name", "kept")
+
+    owner.communicate(timeout=5)
+    assert "not up yet" in early.stderr
+    assert down.returncode == 0
+    assert person.wait_until_alone() == []
+    assert person.files() == []
+
+
+def test_where_the_kernel_forbids_namespaces_the_switch_is_named(person: Person) -> None:
+    """In a user namespace of our own we may play the administrator who forbids further ones."""
+    forbid = "echo 0 > /proc/sys/user/max_user_namespaces"
+    powerless = "exec setpriv --inh-caps=-all --bounding-set=-all"
+    command = " ".join([*person.command[-2:], "-m", "upgrader.lab.commands", "up", "--name", "never"])
+    switch = person.command[:-2]
+
+    done = subprocess.run(
+        [*switch, "unshare", "--user", "--map-root-user", "sh", "-c", f"{forbid}; {powerless} {command}"],
+        env=person.environment,
+        cwd="/",
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert done.returncode == 3
+    assert "user.max_user_namespaces = 0 forbids rooms here" in done.stderr
+    assert "--context" in done.stderr
     assert person.files() == []
 
 

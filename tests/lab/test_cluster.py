@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from upgrader.lab.cluster import Needs, components
 from upgrader.lab.layout import environment
-from upgrader.lab.nft import packages
+from upgrader.lab.nft import Nft, packages, unpacked
 from upgrader.lab.readiness import is_schedulable
 from upgrader.lab.standin import ports
 from upgrader.lab.supervisor import Member
@@ -79,3 +81,20 @@ def test_nft_is_fetched_with_its_libraries_but_not_the_c_library() -> None:
 )
 def test_an_obituary_says_how_it_ended(status: int, words: str) -> None:
     assert Member("etcd", 3, "etcd.log", status=status).obituary() == words
+
+
+def test_the_libraries_of_a_fetched_nft_may_lie_in_several_folders(tmp_path: Path) -> None:
+    program = tmp_path / "usr/sbin/nft"
+    own, other = tmp_path / "usr/lib/x86_64-linux-gnu", tmp_path / "lib/x86_64-linux-gnu"
+    for path in (program, own / "libnftables.so.1", other / "libtinfo.so.6"):
+        path.parent.mkdir(parents=True)
+        path.touch()
+
+    assert unpacked(tmp_path) == Nft(program, (other, own))
+
+
+def test_a_half_unpacked_nft_is_none(tmp_path: Path) -> None:
+    (tmp_path / "usr/sbin").mkdir(parents=True)
+    (tmp_path / "usr/sbin/nft").touch()
+
+    assert unpacked(tmp_path) is None

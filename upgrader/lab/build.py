@@ -124,7 +124,7 @@ class Build:
 
     def _build(self, go: Go) -> Path:
         began, workshop = time.monotonic(), self._workshop
-        workshop.mkdir(exist_ok=True)
+        (workshop / "tmp").mkdir(parents=True, exist_ok=True)
         environment = build_environment(os.environ, workshop=workshop)
         flags = [*self.sources.build_flags, "-buildvcs=false"]
         draft = workshop / BINARY
@@ -210,7 +210,7 @@ def build_environment(outside: Mapping[str, str], *, workshop: Path) -> dict[str
     own = {"GOCACHE": str(workshop / "gocache"), "GOMODCACHE": str(workshop / "modcache")}
     chosen = {name: outside.get(name) or folder for name, folder in own.items()}
     fixed = {"CGO_ENABLED": "0", "GOTOOLCHAIN": "local", "GOWORK": "off", "GOFLAGS": "-modcacherw"}
-    return dict(outside) | chosen | fixed
+    return dict(outside) | chosen | fixed | {"GOTMPDIR": str(workshop / "tmp")}
 
 
 def prune(cache: Path, *, keep: int = _KEPT_BUILDS) -> None:

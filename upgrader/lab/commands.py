@@ -11,6 +11,7 @@ import os
 import sys
 import time
 from collections.abc import Iterator
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
@@ -23,7 +24,13 @@ if TYPE_CHECKING:
 app = typer.Typer(help="A real Kubernetes in a room of its own, on this machine.", no_args_is_help=True)
 
 Name = Annotated[str, typer.Option("--name", help="The room's name; several live side by side.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+
+class Output(StrEnum):
+    """How a command prints what it found."""
+
+    TEXT = "text"
+    JSON = "json"
 
 
 @app.command()
@@ -87,14 +94,15 @@ def shell(name: Name = "lab") -> None:
 
 @app.command()
 def status(
-    name: Annotated[str, typer.Option("--name", help="Only this room.")] = "", as_json: AsJson = False
+    name: Annotated[str, typer.Option("--name", help="Only this room.")] = "",
+    output: Annotated[Output, typer.Option("--output", "-o")] = Output.TEXT,
 ) -> None:
     """Show the rooms that are up, and which of their parts have died."""
     from upgrader.lab.room import Room, rooms
 
     found = [Room.find(name)] if name else rooms()
     states = [room.status() for room in found if room.record.ready]
-    if as_json:
+    if output is Output.JSON:
         typer.echo(json.dumps([_row(each) for each in states], indent=1))
         return
     for each in states:
@@ -108,9 +116,10 @@ def down(
     name: Name = "lab", every: Annotated[bool, typer.Option("--all", help="End all your rooms.")] = False
 ) -> None:
     """End a room: nothing of it stays."""
+    from upgrader.lab.record import Records
     from upgrader.lab.room import Room, rooms
 
-    for room in rooms() if every else [Room.find(name)]:
+    for room in rooms() if every else [Room(Records().find(name))]:
         room.down()
         typer.echo(f"room '{room.name}' is gone")
 

@@ -46,7 +46,7 @@ def specify(name: str, *, nodes: int, images: Mapping[str, Any], tell: Tell) -> 
         name=name,
         binary=str(binary),
         nft=str(program.path),
-        nft_libraries=str(program.libraries or ""),
+        nft_libraries=program.library_path,
         helm=shutil.which("helm") or "",
         nodes=nodes,
         images=image_table(images, binary=binary),

@@ -57,7 +57,7 @@ class RoomSpec:
         name: The room's name.
         binary: The multi-call binary.
         nft: The ``nft`` program, for kube-proxy.
-        nft_libraries: Folder of its shared libraries; empty where the system has them.
+        nft_libraries: Folders of its shared libraries, colon-separated; empty where the system has them.
         helm: The helm program to offer inside; empty for the binary's own.
         nodes: How many nodes, 1 to `MAX_NODES`.
         images: The image table as the kubelet reads it.

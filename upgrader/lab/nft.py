@@ -24,10 +24,15 @@ _SYSTEM_FOLDERS = "/usr/local/sbin:/usr/sbin:/sbin"
 
 @dataclass(frozen=True, slots=True)
 class Nft:
-    """Where the program is, and the folder of its libraries (``None``: the system's)."""
+    """Where the program is, and the folders of its libraries (none: the system's)."""
 
     path: Path
-    libraries: Path | None = None
+    libraries: tuple[Path, ...] = ()
+
+    @property
+    def library_path(self) -> str:
+        """Return those folders as ``LD_LIBRARY_PATH`` wants them."""
+        return os.pathsep.join(map(str, self.libraries))
 
 
 def ensure(tell: Tell = tell_nobody) -> Nft:
@@ -53,8 +58,9 @@ def ensure(tell: Tell = tell_nobody) -> Nft:
 def unpacked(home: Path) -> Nft | None:
     """Return the program below an unpacked folder; ``None`` when it is not (wholly) there."""
     programs = [path for name in ("usr/sbin/nft", "sbin/nft") if (path := home / name).exists()]
-    libraries = sorted(home.glob("**/libnftables.so.*"))
-    return Nft(programs[0], libraries[0].parent) if programs and libraries else None
+    libraries = sorted({path.parent for path in home.glob("**/lib*.so.*")})
+    has_own = any(home.glob("**/libnftables.so.*"))
+    return Nft(programs[0], tuple(libraries)) if programs and has_own else None
 
 
 def packages(depends: Iterable[str]) -> list[str]:
@@ -93,7 +99,7 @@ def _output(*argv: str, folder: Path) -> str:
 
 
 def _runs(nft: Nft) -> bool:
-    environment = dict(os.environ) | {"LD_LIBRARY_PATH": str(nft.libraries or "")}
+    environment = dict(os.environ) | {"LD_LIBRARY_PATH": nft.library_path}
     command = [str(nft.path), "--version"]
     done = subprocess.run(command, check=False, env=environment, capture_output=True, timeout=20)
     return done.returncode == 0

@@ -22,7 +22,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, Self
 
-from upgrader.errors import ProgramFailed
+from upgrader.errors import ProgramFailed, Refused
 from upgrader.lab import layout, namespaces
 from upgrader.lab.construction import close_pipes, construct, keep, specify
 from upgrader.lab.entered import Entered, only_child
@@ -117,7 +117,13 @@ class Room:
         Raises:
             Refused: There is no such room, or it is still being built.
         """
-        return cls(Records().find(name))
+        record = Records().find(name)
+        if not record.ready:
+            raise Refused(
+                f"room '{name}' is not up yet",
+                remedy="wait for whoever builds it, or end it: upgrader lab down",
+            )
+        return cls(record)
 
     @property
     def name(self) -> str:
@@ -219,7 +225,10 @@ class Room:
         return RoomStatus(self.record, tuple(state["components"]))
 
     def down(self) -> None:
-        """End the room: all processes, mounts and addresses in it. One that is gone is success."""
+        """End the room: all processes, mounts and addresses in it. One that is gone is success.
+
+        One that is still being built ends with its builder, who is asked to end.
+        """
         _end(self.record)
         if self._outer:
             close_pipes(self._outer)
@@ -242,23 +251,19 @@ def rooms() -> list[Room]:
 
 def _end(record: Record) -> None:
     """Kill a room's first process and wait until the kernel has ended all others."""
-    try:
+    with contextlib.suppress(ProcessLookupError), contextlib.ExitStack() as descriptors:
         first = os.pidfd_open(record.pid)
-    except ProcessLookupError:
-        return
-    try:
+        descriptors.callback(os.close, first)
         if not record.is_alive():
             return
-        outer = _parent(record.pid)
-        signal.pidfd_send_signal(first, signal.SIGKILL)
-        select.select([first], (), (), _DOWN_SECONDS)
-    finally:
-        os.close(first)
-    with contextlib.suppress(ProcessLookupError):
-        door = os.pidfd_open(outer)
-        select.select([door], (), (), 1.0)
-        os.close(door)
+        last = os.pidfd_open(_parent(record.pid)) if record.ready else first
+        if last != first:
+            descriptors.callback(os.close, last)
+        signal.pidfd_send_signal(first, signal.SIGKILL if record.ready else signal.SIGTERM)
+        for descriptor in (first, last):
+            select.select([descriptor], (), (), _DOWN_SECONDS)
 
 
 def _parent(pid: int) -> int:
+    """Return the process that holds a room: ``unshare``, which ends as soon as the room has."""
     return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
