@@ -37,30 +37,39 @@ func (c *catalogue) resolve(name string) (records, bool) {
 	if !ok {
 		return records{}, name == domain
 	}
-	labels := strings.Split(inside, ".")
-	kind := labels[len(labels)-1]
-	labels = labels[:len(labels)-1]
+	words := strings.Split(inside, ".")
+	kind, words := words[len(words)-1], words[:len(words)-1]
 	switch {
-	case kind == "svc" && len(labels) >= 2:
-		return c.service(labels)
-	case kind == "pod" && len(labels) == 2:
-		address, err := netip.ParseAddr(strings.ReplaceAll(labels[0], "-", "."))
-		return records{addresses: []netip.Addr{address}}, err == nil
-	case kind == "svc" || kind == "pod":
-		return records{}, len(labels) == 0
+	case kind != "svc" && kind != "pod":
+		return records{}, false
+	case len(words) == 0:
+		return records{}, true
+	case kind == "svc" && len(words) >= 2:
+		return c.service(words)
+	case kind == "pod" && len(words) == 2:
+		return podAddress(words[0])
 	}
 	return records{}, false
 }
 
+// podAddress takes an address written with dashes.
+func podAddress(dashed string) (records, bool) {
+	address, err := netip.ParseAddr(strings.ReplaceAll(dashed, "-", "."))
+	if err != nil {
+		return records{}, false
+	}
+	return records{addresses: []netip.Addr{address}}, true
+}
+
 // service takes [[_port _protocol |endpoint] service namespace].
-func (c *catalogue) service(labels []string) (records, bool) {
-	name, namespace := labels[len(labels)-2], labels[len(labels)-1]
+func (c *catalogue) service(words []string) (records, bool) {
+	name, namespace := words[len(words)-2], words[len(words)-1]
 	s, err := c.services.Services(namespace).Get(name)
 	if err != nil {
 		return records{}, false
 	}
 	full := name + "." + namespace + ".svc." + domain
-	rest := labels[:len(labels)-2]
+	rest := words[:len(words)-2]
 	switch {
 	case s.Spec.Type == v1.ServiceTypeExternalName:
 		return records{alias: strings.TrimSuffix(s.Spec.ExternalName, ".") + "."}, len(rest) == 0
@@ -118,12 +127,12 @@ func headless(endpoints []endpoint, full string, rest []string) (records, bool) 
 
 // ready are the endpoints of a headless Service that DNS shows, in the order of their addresses.
 func (c *catalogue) ready(s *v1.Service) []endpoint {
-	parts, err := c.endpoints.EndpointSlices(s.Namespace).List(labels.SelectorFromSet(labels.Set{discovery.LabelServiceName: s.Name}))
+	listed, err := c.endpoints.EndpointSlices(s.Namespace).List(labels.SelectorFromSet(labels.Set{discovery.LabelServiceName: s.Name}))
 	if err != nil {
 		return nil
 	}
 	found := []endpoint{}
-	for _, slice := range parts {
+	for _, slice := range listed {
 		for _, e := range slice.Endpoints {
 			if s.Spec.PublishNotReadyAddresses || e.Conditions.Ready == nil || *e.Conditions.Ready {
 				found = append(found, named(e, slice.Ports)...)

@@ -31,12 +31,12 @@ const startFailed = 128
 func ContainerMain() {
 	goruntime.LockOSThread()
 	unix.CloseOnExec(statusFile)
-	if err := becomeContainer(os.NewFile(specFile, "spec")); err != nil {
-		_, _ = io.WriteString(os.NewFile(statusFile, "status"), err.Error()) // a reader that is gone needs no answer
-	}
+	failure := becomeContainer(os.NewFile(specFile, "spec"))
+	_, _ = io.WriteString(os.NewFile(statusFile, "status"), failure.Error()) // a reader that is gone needs no answer
 	os.Exit(startFailed)
 }
 
+// becomeContainer returns only if it fails.
 func becomeContainer(from *os.File) error {
 	var s spec
 	if err := json.NewDecoder(from).Decode(&s); err != nil {

@@ -234,7 +234,11 @@ func (r *root) makeWritable(dir string) error {
 		}
 		dir = filepath.Dir(dir)
 	}
-	if !errors.Is(unix.Access(dir, unix.W_OK), unix.EROFS) || r.inVolume(dir) {
+	var system unix.Statfs_t
+	if err := unix.Statfs(dir, &system); err != nil {
+		return fmt.Errorf("statfs %s: %w", dir, err)
+	}
+	if system.Flags&unix.ST_RDONLY == 0 || r.inVolume(dir) {
 		return nil
 	}
 	kept := filepath.Join("/", hidden, fmt.Sprint(r.covered))
