@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from loopback import KEY, NEW, OLD, Plane, get, wait_for
 
+from tests.e2e.dataplane import KEY, NEW, OLD, Plane, get, wait_for
 from upgrader.lab.programs.upstream import set_errors
 
 pytestmark = pytest.mark.envoy

@@ -59,8 +59,12 @@ class Gateway:
         self.process.terminate()
         self.process.wait(timeout=10)
 
+    def _lines(self) -> int:
+        return self.access_log.read_bytes().count(b"\n{") + 1
+
     def logged(self) -> list[dict[str, Any]]:
-        time.sleep(0.3)  # Envoy writes its log each 100 ms
+        counted = self.counters("^http.ingress_http.downstream_rq_completed$")
+        wait_for(lambda: self._lines() >= sum(counted.values()))  # Envoy writes its log each 100 ms
         return [json.loads(line) for line in self.access_log.read_text().splitlines() if line.startswith("{")]
 
 
@@ -156,10 +160,12 @@ class Plane:
         report = self.folder / f"traffic-{time.monotonic_ns()}"
         command = [
             sys.executable, "-m", "upgrader.lab.traffic", "--url", self.front_url, "--rate", str(rate),
-            "--seconds", str(seconds), "--keys-file", str(self.folder / "traffic-keys"), "--report", str(report),
+            "--seconds", str(seconds), "--report", str(report),
+            "--keys-file", str(self.folder / "traffic-keys"),
         ]  # fmt: skip
         process = subprocess.Popen(command)
         self._processes.append(process)
+        wait_for(lambda: report.exists() and report.stat().st_size > 0)
         return Traffic(process, report)
 
     def _program(self, name: str, *options: str) -> subprocess.Popen[bytes]:
@@ -197,7 +203,7 @@ def get(url: str, *, key: str = "") -> tuple[int, str]:
         return 0, ""
 
 
-def wait_for(fact: Callable[[], bool], *, seconds: float = 20) -> None:
+def wait_for(fact: Callable[[], bool], *, seconds: float = 60) -> None:
     give_up = time.monotonic() + seconds
     while not fact():
         assert time.monotonic() < give_up, "waited in vain"
