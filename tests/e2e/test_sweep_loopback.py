@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.adapters.loopback import Pages, abrupt, listening, silent
+from tests.e2e.listening import Pages, abrupt, listening, silent
 from upgrader.adapters.background import BackgroundLoop
 from upgrader.adapters.sweep import DirectSweep, read_all
 from upgrader.model.ports import Answer, Endpoint
