@@ -32,7 +32,7 @@ class FakeStream:
     async def write(self, data: bytes) -> None:
         self.written.append(data)
 
-    def close(self) -> None:
+    async def close(self) -> None:
         self.closed = True
 
 

@@ -8,7 +8,8 @@ import pytest
 
 from tests.e2e.listening import Pages, abrupt, listening, silent
 from upgrader.adapters.background import BackgroundLoop
-from upgrader.adapters.sweep import DirectSweep, read_all
+from upgrader.adapters.sweep import PodSweep, read_all
+from upgrader.adapters.ways import DirectWay
 from upgrader.model.ports import Answer, Endpoint
 
 
@@ -24,7 +25,7 @@ def background() -> Iterator[BackgroundLoop]:
 
 
 def test_connections_are_kept_and_the_query_is_sent_as_it_stands(background: BackgroundLoop) -> None:
-    pages, sweep = Pages(), DirectSweep(background)
+    pages, sweep = Pages(), PodSweep([DirectWay()], background)
     with listening(background, pages) as port:
         path = "/stats?usedonly&filter=%5Ehttp%5C."
 
@@ -38,7 +39,7 @@ def test_connections_are_kept_and_the_query_is_sent_as_it_stands(background: Bac
 
 
 def test_one_silent_pod_costs_its_deadline_and_nobody_elses_answer(background: BackgroundLoop) -> None:
-    sweep = DirectSweep(background)
+    sweep = PodSweep([DirectWay()], background)
     with listening(background, Pages()) as good, listening(background, silent) as bad:
         answers = sweep.read([endpoint(good), endpoint(bad, "b")], "/stats", deadline_seconds=0.3)
         sweep.close()
@@ -48,7 +49,7 @@ def test_one_silent_pod_costs_its_deadline_and_nobody_elses_answer(background: B
 
 
 def test_a_pod_that_refuses_or_breaks_off_has_an_error_with_the_reason(background: BackgroundLoop) -> None:
-    sweep = DirectSweep(background)
+    sweep = PodSweep([DirectWay()], background)
     with listening(background, silent) as port:
         pass
     with listening(background, abrupt) as broken:
@@ -61,19 +62,22 @@ def test_a_pod_that_refuses_or_breaks_off_has_an_error_with_the_reason(backgroun
 
 
 def test_a_pod_without_an_ip_is_an_error(background: BackgroundLoop) -> None:
-    answers = DirectSweep(background).read([endpoint(1, address="")], "/stats", deadline_seconds=1)
+    answers = PodSweep([DirectWay()], background).read(
+        [endpoint(1, address="")], "/stats", deadline_seconds=1
+    )
 
     assert answers["a"].error == "the pod has no IP"
 
 
 def test_a_way_that_raises_is_an_answer_with_an_error(background: BackgroundLoop) -> None:
-    async def broken(one: Endpoint, path: str) -> Answer:
-        raise RuntimeError("no way")
+    class Broken(DirectWay):
+        async def read(self, endpoint: Endpoint, path: str) -> Answer:
+            raise RuntimeError("no way")
 
-    answers = background.run(read_all(broken, [endpoint(1)], "/", seconds=1), timeout_seconds=5)
+    answers = background.run(read_all(Broken(), [endpoint(1)], "/", seconds=1), timeout_seconds=5)
 
     assert answers["a"].error == "RuntimeError: no way"
 
 
 def test_no_pod_is_no_answer(background: BackgroundLoop) -> None:
-    assert DirectSweep(background).read([], "/stats", deadline_seconds=1) == {}
+    assert PodSweep([DirectWay()], background).read([], "/stats", deadline_seconds=1) == {}
