@@ -1,8 +1,8 @@
 """Reach a port of a pod as kubectl port-forward does, ports bound to the pod's loopback too.
 
 One WebSocket to the API server is one connection to one port of one pod. It stays open between sweeps, so
-that a read costs the API server some bytes and not a call. Protocol ``v4.channel.k8s.io``: each message begins
-with a byte that names its channel, 0 data and 1 errors; the first message of each says the port only.
+that a read costs the API server some bytes and not a call. Protocol ``v4.channel.k8s.io``: each message has a
+first byte that names its channel, 0 data and 1 errors; the first message of each says the port only.
 
 Source: ``k8s.io/cri-streaming`` v0.37.2, ``pkg/streaming/portforward/websocket.go``, read 2026-11-24. The
 rights: ``get`` and, since Kubernetes 1.35, ``create`` on ``pods/portforward``.

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final, Protocol
 
 import aiohttp
@@ -98,6 +99,17 @@ class DirectWay:
             await session.close()
 
 
+def _with_words(answer: Answer) -> Answer:
+    """Add the API server's own words, such as ``error trying to reach service``, to an answer that is bad."""
+    if answer.error or answer.status < 400:
+        return answer
+    try:
+        words = json.loads(answer.body)["message"]
+    except (ValueError, KeyError, TypeError):
+        words = answer.body.decode("utf-8", "replace").strip()
+    return replace(answer, error=f"HTTP {answer.status}: {str(words)[:200]}")
+
+
 class ApiServerWay:
     """Through ``pods/proxy``: needs the right to get it, and a port that is not bound to loopback.
 
@@ -121,7 +133,7 @@ class ApiServerWay:
         fetched = await fetch(session, self._access.url(where + path), **self._access.options)
         if fetched.wait_seconds:
             self._not_before = time.monotonic() + fetched.wait_seconds
-        return fetched.answer
+        return _with_words(fetched.answer)
 
     async def close(self) -> None:
         """Close all connections."""
