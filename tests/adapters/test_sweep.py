@@ -1,19 +1,46 @@
-"""The sweep over real connections on loopback; nothing here waits longer than a deadline of its own."""
-
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 
 import pytest
 
-from tests.adapters.loopback import Pages, abrupt, listening, silent
 from upgrader.adapters.background import BackgroundLoop
-from upgrader.adapters.sweep import DirectSweep, read_all
+from upgrader.adapters.sweep import PodSweep, sweep_by
 from upgrader.model.ports import Answer, Endpoint
 
+REFUSED = Answer(0, error="refused")
+GOOD = Answer(200, b"server.uptime: 1\n")
+PATH = "/stats"
 
-def endpoint(port: int, key: str = "a", address: str = "127.0.0.1") -> Endpoint:
-    return Endpoint(key, "gw", f"pod-{key}", address, port)
+
+@dataclass
+class FakeWay:
+    """A way that reaches the pods named, refuses others, and never answers those it waits for."""
+
+    name: str
+    reaches: frozenset[str] = frozenset()
+    hangs: frozenset[str] = frozenset()
+    refuses: Answer = REFUSED
+    asked: list[str] = field(default_factory=list)
+    closed: int = 0
+
+    async def read(self, endpoint: Endpoint, path: str) -> Answer:
+        self.asked.append(endpoint.pod)
+        if endpoint.pod in self.hangs:
+            await asyncio.Event().wait()
+        return GOOD if endpoint.pod in self.reaches else self.refuses
+
+    async def close(self) -> None:
+        self.closed += 1
+
+
+def pods(*names: str) -> list[Endpoint]:
+    return [Endpoint(f"uid-{name}", "gw", name, "10.0.0.1", 19000) for name in names]
+
+
+ALL = frozenset("abcdefgh")
 
 
 @pytest.fixture
@@ -23,57 +50,111 @@ def background() -> Iterator[BackgroundLoop]:
     loop.close()
 
 
-def test_connections_are_kept_and_the_query_is_sent_as_it_stands(background: BackgroundLoop) -> None:
-    pages, sweep = Pages(), DirectSweep(background)
-    with listening(background, pages) as port:
-        path = "/stats?usedonly&filter=%5Ehttp%5C."
+def test_every_pod_has_an_answer_and_a_late_one_an_error(background: BackgroundLoop) -> None:
+    sweep = PodSweep([FakeWay("direct", frozenset("a"), frozenset("c"))], background)
 
-        first = sweep.read([endpoint(port)], path, deadline_seconds=2)
-        sweep.read([endpoint(port)], path, deadline_seconds=2)
-        sweep.close()
+    answers = sweep.read(pods("a", "b", "c"), PATH, deadline_seconds=0.05)
 
-    assert (first["a"].status, first["a"].body, first["a"].error) == (200, b"server.uptime: 1\n", "")
-    assert pages.asked == [path, path]
-    assert pages.connections == 1
+    assert answers["uid-a"] == GOOD
+    assert answers["uid-b"].error == "refused"
+    assert answers["uid-c"].error == "no answer within 0.05 s"
 
 
-def test_one_silent_pod_costs_its_deadline_and_nobody_elses_answer(background: BackgroundLoop) -> None:
-    sweep = DirectSweep(background)
-    with listening(background, Pages()) as good, listening(background, silent) as bad:
-        answers = sweep.read([endpoint(good), endpoint(bad, "b")], "/stats", deadline_seconds=0.3)
-        sweep.close()
-
-    assert answers["a"].status == 200
-    assert answers["b"].error == "no answer within 0.3 s"
+def test_one_way_is_named_from_the_start(background: BackgroundLoop) -> None:
+    assert PodSweep([FakeWay("apiserver")], background).reach == "apiserver"
 
 
-def test_a_pod_that_refuses_or_breaks_off_has_an_error_with_the_reason(background: BackgroundLoop) -> None:
-    sweep = DirectSweep(background)
-    with listening(background, silent) as port:
-        pass
-    with listening(background, abrupt) as broken:
-        answers = sweep.read([endpoint(port), endpoint(broken, "b")], "/stats", deadline_seconds=2)
-        sweep.close()
+@pytest.mark.parametrize(
+    ("direct", "apiserver", "portforward", "found"),
+    [
+        pytest.param(ALL, ALL, ALL, "direct", id="all ways: the cheapest"),
+        pytest.param(frozenset(), ALL, ALL, "apiserver", id="no route to the pods"),
+        pytest.param(frozenset(), frozenset(), ALL, "portforward", id="bound to loopback"),
+        pytest.param(frozenset("b"), ALL, ALL, "direct", id="one of the three that are tried is enough"),
+    ],
+)
+def test_auto_finds_the_first_way_that_reaches_a_pod(
+    background: BackgroundLoop,
+    direct: frozenset[str],
+    apiserver: frozenset[str],
+    portforward: frozenset[str],
+    found: str,
+) -> None:
+    ways = [
+        FakeWay("direct", direct),
+        FakeWay("apiserver", apiserver),
+        FakeWay("portforward", portforward),
+    ]
+    sweep = PodSweep(ways, background)
+    assert sweep.reach == "auto"
 
-    assert answers["a"].status == answers["b"].status == 0
-    assert "ClientConnectorError" in answers["a"].error
-    assert answers["b"].error
+    answers = sweep.read(pods("a", "b", "c", "d"), PATH, deadline_seconds=1)
+    sweep.read(pods("a", "b", "c", "d"), PATH, deadline_seconds=1)
+
+    assert sweep.reach == found
+    assert len(answers) == 4
+    others = [way for way in ways if way.name != found]
+    assert all(len(way.asked) == 3 and way.closed == 1 for way in others)
 
 
-def test_a_pod_without_an_ip_is_an_error(background: BackgroundLoop) -> None:
-    answers = DirectSweep(background).read([endpoint(1, address="")], "/stats", deadline_seconds=1)
+def test_auto_is_not_misled_by_something_else_that_answers(background: BackgroundLoop) -> None:
+    elsewhere = FakeWay("direct", refuses=Answer(404, b"not an Envoy"))
+    sweep = PodSweep([elsewhere, FakeWay("portforward", ALL)], background)
 
-    assert answers["a"].error == "the pod has no IP"
+    sweep.read(pods("a"), PATH, deadline_seconds=1)
+
+    assert sweep.reach == "portforward"
+
+
+def test_a_way_that_hangs_does_not_keep_auto_from_another(background: BackgroundLoop) -> None:
+    sweep = PodSweep([FakeWay("direct", hangs=ALL), FakeWay("apiserver", ALL)], background)
+
+    answers = sweep.read(pods("a"), PATH, deadline_seconds=0.1)
+
+    assert (sweep.reach, answers["uid-a"]) == ("apiserver", GOOD)
+
+
+def test_where_no_way_works_each_says_why_and_other_pods_are_tried_next(background: BackgroundLoop) -> None:
+    direct, forward = FakeWay("direct"), FakeWay("portforward", refuses=Answer(403))
+    sweep = PodSweep([direct, forward], background)
+
+    answers = sweep.read(pods(*"abcd"), PATH, deadline_seconds=1)
+    sweep.read(pods(*"abcd"), PATH, deadline_seconds=1)
+
+    assert answers["uid-d"].error == "direct: refused; portforward: HTTP 403"
+    assert sweep.reach == "auto"
+    assert direct.asked == ["a", "b", "c", "d", "a", "b"]
+
+
+def test_no_pod_yet_is_no_way_yet(background: BackgroundLoop) -> None:
+    sweep = PodSweep([FakeWay("direct", ALL), FakeWay("apiserver", ALL)], background)
+
+    assert sweep.read([], PATH, deadline_seconds=1) == {}
+    assert sweep.reach == "auto"
 
 
 def test_a_way_that_raises_is_an_answer_with_an_error(background: BackgroundLoop) -> None:
-    async def broken(one: Endpoint, path: str) -> Answer:
-        raise RuntimeError("no way")
+    @dataclass
+    class Broken(FakeWay):
+        async def read(self, endpoint: Endpoint, path: str) -> Answer:
+            raise RuntimeError("no way")
 
-    answers = background.run(read_all(broken, [endpoint(1)], "/", seconds=1), timeout_seconds=5)
+    sweep = PodSweep([Broken("direct")], background)
 
-    assert answers["a"].error == "RuntimeError: no way"
+    assert sweep.read(pods("a"), PATH, deadline_seconds=1)["uid-a"].error == "RuntimeError: no way"
 
 
-def test_no_pod_is_no_answer(background: BackgroundLoop) -> None:
-    assert DirectSweep(background).read([], "/stats", deadline_seconds=1) == {}
+def test_closing_closes_the_ways(background: BackgroundLoop) -> None:
+    way = FakeWay("direct")
+
+    PodSweep([way], background).close()
+
+    assert way.closed == 1
+
+
+def test_a_direct_sweep_asks_for_no_connection_to_the_api_server() -> None:
+    class Kube:
+        def connection(self) -> object:
+            raise AssertionError("not needed")
+
+    assert sweep_by("direct", Kube()).reach == "direct"  # type: ignore[arg-type]

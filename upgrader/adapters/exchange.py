@@ -30,7 +30,7 @@ class ByteStream(Protocol):
     async def write(self, data: bytes) -> None:
         """Send it all."""
 
-    def close(self) -> None:
+    async def close(self) -> None:
         """End both ways."""
 
 
@@ -93,9 +93,9 @@ class HttpStream:
         """Tell whether another request may follow."""
         return self._state.our_state is h11.DONE and self._state.their_state is h11.DONE
 
-    def close(self) -> None:
+    async def close(self) -> None:
         """End the stream."""
-        self._stream.close()
+        await self._stream.close()
 
     def _headers(self, extra: Mapping[str, str], keep: bool) -> list[tuple[str, str]]:
         given = {name.lower() for name in extra}
@@ -178,6 +178,6 @@ class SocketStream:
         self._writer.write(data)
         await self._writer.drain()
 
-    def close(self) -> None:
+    async def close(self) -> None:
         """End it at once; what was not sent is dropped."""
         self._writer.transport.abort()

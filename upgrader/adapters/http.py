@@ -45,4 +45,4 @@ async def _fetch(url: str, seconds: float) -> Page:
         try:
             return await http.get(target_of(parts), keep=False)
         finally:
-            http.close()
+            await http.close()

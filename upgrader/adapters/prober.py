@@ -112,7 +112,7 @@ class BackgroundProber:
         try:
             page = await http.get(target_of(self._url), headers=self._spec.headers, keep=False)
         finally:
-            http.close()
+            await http.close()
         return page.status
 
     async def _next_address(self) -> str:

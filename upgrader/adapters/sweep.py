@@ -1,34 +1,138 @@
-"""Read one path from many pods at once, straight at their IPs.
+"""Read one path from many pods at once, by the way that reaches them.
 
-Measured (1,000 stub proxies, answers of 2.5 kB, two cores): 0.08-0.1 s and as much CPU a sweep, on kept
-connections; the first sweep, which opens them, 0.2 s.
+Measured (1,000 stub proxies, answers of 2.5 kB, two cores): 0.08-0.1 s a sweep straight at the pods, on kept
+connections; the first sweep, which opens them, 0.2 s. ``tests/benchmarks/test_sweep.py`` does it again.
 """
 
 from __future__ import annotations
 
 import asyncio
 import resource
-import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Any, Final
+from collections.abc import Mapping, Sequence
+from typing import Final, Protocol
 
-import aiohttp
-from yarl import URL
-
+from upgrader.adapters.api_access import ApiAccess, ApiConnection
 from upgrader.adapters.background import BackgroundLoop
+from upgrader.adapters.portforward import PortForwardWay
+from upgrader.adapters.ways import API_CONNECTIONS, ApiServerWay, DirectWay, Way
 from upgrader.model.ports import Answer, Endpoint
 
-LARGEST_ANSWER: Final = 8 * 2**20
-"""Bytes; more than this is not the filtered page that was asked for."""
-_GRACE_SECONDS = 0.2
+AUTO: Final = "auto"
+TRIED_PODS: Final = 3
+"""Pods that each way is tried on; one of them may be bad."""
+_GRACE_SECONDS: Final = 5.0
 """How much longer than its deadline a sweep may take to put its answers together."""
-_FILES_WANTED = 16384
+_FILES_WANTED: Final = 16384
 
-ReadOne = Callable[[Endpoint, str], Awaitable[Answer]]
+
+class HasConnection(Protocol):
+    """What knows how the API server is reached: `upgrader.adapters.kube.KubeApi`."""
+
+    def connection(self) -> ApiConnection:
+        """Return it."""
+
+
+def sweep_by(reach: str, kube: HasConnection) -> PodSweep:
+    """Make a sweep; nothing is connected before its first read.
+
+    Args:
+        reach: ``direct``, ``portforward``, ``apiserver``, or ``auto``: the first of direct, apiserver and
+            portforward by which a pod answers.
+        kube: Asked for its connection where the API server is needed.
+    """
+
+    def direct() -> Way:
+        return DirectWay()
+
+    def apiserver() -> Way:
+        return ApiServerWay(ApiAccess(kube.connection(), connections=API_CONNECTIONS))
+
+    def portforward() -> Way:
+        return PortForwardWay(ApiAccess(kube.connection(), connections=0))
+
+    makers = {"direct": direct, "apiserver": apiserver, "portforward": portforward}
+    named = list(makers) if reach == AUTO else [reach]
+    return PodSweep([makers[name]() for name in named])
+
+
+class PodSweep:
+    """`Sweep` by one way, or by the first of several that reaches a pod.
+
+    ``reach`` is ``auto`` until that is found out, and then stays.
+    """
+
+    def __init__(self, ways: Sequence[Way], background: BackgroundLoop | None = None) -> None:
+        """Remember the ways.
+
+        Args:
+            ways: In the order of preference, at least one.
+            background: Where they are used; a loop of its own by default.
+        """
+        self._ways = tuple(ways)
+        self._way = self._ways[0] if len(self._ways) == 1 else None
+        self._background = background or BackgroundLoop("upgrader-sweep")
+        self._owns_background = background is None
+        self._tried = 0
+        allow_many_files()
+
+    @property
+    def reach(self) -> str:
+        """The way in use, or ``auto`` while none has been found."""
+        return self._way.name if self._way else AUTO
+
+    def read(
+        self, endpoints: Sequence[Endpoint], path: str, *, deadline_seconds: float
+    ) -> Mapping[str, Answer]:
+        """Return an answer for every endpoint, by key; a pod that did not answer has an error."""
+        work = self._read(endpoints, path, deadline_seconds)
+        return self._background.run(work, timeout_seconds=deadline_seconds + _GRACE_SECONDS)
+
+    def close(self) -> None:
+        """Close all connections and forwards."""
+        self._background.run(self._close(), timeout_seconds=_GRACE_SECONDS)
+        if self._owns_background:
+            self._background.close()
+
+    async def _read(self, endpoints: Sequence[Endpoint], path: str, seconds: float) -> Mapping[str, Answer]:
+        if self._way is not None:
+            return await read_all(self._way, endpoints, path, seconds=seconds)
+        found, said = await find_way(self._ways, self._next_tried(endpoints), path, seconds=seconds / 2)
+        if found is None:
+            return {one.key: Answer(0, error=said) for one in endpoints}
+        self._way = found
+        await asyncio.gather(*(way.close() for way in self._ways if way is not found))
+        return await read_all(found, endpoints, path, seconds=seconds / 2)
+
+    def _next_tried(self, endpoints: Sequence[Endpoint]) -> list[Endpoint]:
+        """Return the next few pods in turn: those tried before may all be bad, or no proxies."""
+        able = [one for one in endpoints if one.address]
+        begin = self._tried % len(able) if able else 0
+        self._tried += TRIED_PODS
+        return (able[begin:] + able[:begin])[:TRIED_PODS]
+
+    async def _close(self) -> None:
+        await asyncio.gather(*(way.close() for way in self._ways), return_exceptions=True)
+
+
+async def find_way(
+    ways: Sequence[Way], tried: Sequence[Endpoint], path: str, *, seconds: float
+) -> tuple[Way | None, str]:
+    """Try all ways at once on a few pods.
+
+    Returns:
+        The first by which a pod answered 200, or ``None`` and what each of them met.
+    """
+    answers = await asyncio.gather(*(read_all(way, tried, path, seconds=seconds) for way in ways))
+    met: list[str] = []
+    for way, said in zip(ways, answers, strict=True):
+        if any(answer.status == 200 for answer in said.values()):
+            return way, ""
+        met += [f"{way.name}: {_met(answer)}" for answer in list(said.values())[:1]]
+    return None, "; ".join(met) or "no pod has an IP"
 
 
 async def read_all(
-    read: ReadOne, endpoints: Sequence[Endpoint], path: str, *, seconds: float
+    way: Way, endpoints: Sequence[Endpoint], path: str, *, seconds: float
 ) -> dict[str, Answer]:
     """Read every endpoint at once; those that have not answered in time get an error.
 
@@ -36,7 +140,7 @@ async def read_all(
     """
     if not endpoints:
         return {}
-    tasks = {asyncio.ensure_future(read(one, path)): one for one in endpoints}
+    tasks = {asyncio.ensure_future(way.read(one, path)): one for one in endpoints}
     done, late = await asyncio.wait(tasks, timeout=seconds)
     for task in late:
         task.cancel()
@@ -50,79 +154,8 @@ def _outcome(task: asyncio.Future[Answer]) -> Answer:
     return Answer(0, error=f"{type(error).__name__}: {error}") if error else task.result()
 
 
-async def fetch(session: aiohttp.ClientSession, url: str, **options: Any) -> Answer:
-    """Fetch once; no answer is an `Answer` with an error. A repeated read on a stale connection is harmless.
-
-    Args:
-        session: Its connections are kept.
-        url: Already encoded: ``?`` and ``%`` are sent as they stand.
-        options: Passed on to aiohttp.
-    """
-    began = time.monotonic()
-    try:
-        async with session.get(URL(url, encoded=True), allow_redirects=False, **options) as response:
-            body = (
-                await response.content.read(-1) if response.content_length is None else await response.read()
-            )
-            if len(body) > LARGEST_ANSWER:
-                return Answer(0, error=f"answer of {len(body)} bytes", seconds=time.monotonic() - began)
-            return Answer(response.status, body, seconds=time.monotonic() - began)
-    except (aiohttp.ClientError, OSError, ValueError) as error:
-        return Answer(0, error=_why(error), seconds=time.monotonic() - began)
-
-
-def _why(error: BaseException) -> str:
-    cause = getattr(error, "os_error", None) or error
-    words = getattr(cause, "strerror", None) or str(cause)
-    return f"{type(error).__name__}: {words}" if words else type(error).__name__
-
-
-def kept_connections(limit: int = 0) -> aiohttp.TCPConnector:
-    """Return a pool that keeps connections between sweeps; call it inside the loop.
-
-    Args:
-        limit: Most connections at once; 0 for no limit.
-    """
-    return aiohttp.TCPConnector(limit=limit, limit_per_host=limit, keepalive_timeout=60)
-
-
-class DirectSweep:
-    """`Sweep` straight at the pods' IPs: from inside the cluster, or where the pod network is routed."""
-
-    reach = "direct"
-
-    def __init__(self, background: BackgroundLoop) -> None:
-        """Keep connections inside that loop."""
-        allow_many_files()
-        self._background = background
-        self._session: aiohttp.ClientSession | None = None
-
-    def read(
-        self, endpoints: Sequence[Endpoint], path: str, *, deadline_seconds: float
-    ) -> Mapping[str, Answer]:
-        """Return an answer for every endpoint, by key; a pod that did not answer has an error."""
-        work = self.read_within(endpoints, path, seconds=deadline_seconds)
-        return self._background.run(work, timeout_seconds=deadline_seconds + _GRACE_SECONDS + 5)
-
-    async def read_within(
-        self, endpoints: Sequence[Endpoint], path: str, *, seconds: float
-    ) -> dict[str, Answer]:
-        """Do the same inside the background loop."""
-        return await read_all(self._read_one, endpoints, path, seconds=seconds)
-
-    async def _read_one(self, endpoint: Endpoint, path: str) -> Answer:
-        if not endpoint.address:
-            return Answer(0, error="the pod has no IP")
-        if self._session is None:
-            self._session = aiohttp.ClientSession(connector=kept_connections())
-        host = f"[{endpoint.address}]" if ":" in endpoint.address else endpoint.address
-        return await fetch(self._session, f"http://{host}:{endpoint.port}{path}")
-
-    def close(self) -> None:
-        """Close all connections."""
-        session, self._session = self._session, None
-        if session is not None:
-            self._background.run(session.close(), timeout_seconds=5)
+def _met(answer: Answer) -> str:
+    return answer.error or f"HTTP {answer.status}"
 
 
 def allow_many_files() -> None:

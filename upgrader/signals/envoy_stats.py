@@ -2,7 +2,7 @@
 
 What a failed request is, and which counters say so: `upgrader.model.proxy_stats`. How their growth is told
 from restarts and first sights: `upgrader.model.counters`. Refused configuration:
-`upgrader.model.config_health`.
+`upgrader.model.config_health`; lost routes: `upgrader.model.route_loss`.
 
 Through an API server or port-forwards not every proxy is read: the newest of the new ones up to `SAMPLE`, and
 as many old ones; the same from look to look, so that both ends of each interval are of the same pods.
@@ -23,6 +23,7 @@ from upgrader.model.plugins import Signal
 from upgrader.model.ports import Answer, Clock, Endpoint, Ports, Sweep
 from upgrader.model.proxy_stats import FILTER, ProxyStats, Requests, read_stats, requests_of
 from upgrader.model.reading import Reading
+from upgrader.model.route_loss import RouteLoss
 
 PATH: Final = f"/stats?usedonly&filter={quote(FILTER, safe='')}"
 """Filtered always: unfiltered, 500 clusters are 8 MB. ``usedonly`` leaves out what was never touched."""
@@ -60,6 +61,7 @@ class EnvoyStats:
         self._clock = clock
         self._ledger = Ledger()
         self._config = ConfigHealth()
+        self._routes = RouteLoss()
         self._speaking: frozenset[str] = frozenset()
         self._due_requests = 0.0
         self.interval_seconds = self._interval()
@@ -131,6 +133,7 @@ class EnvoyStats:
             for side in Side
         }
         new, old = sides[Side.NEW], sides[Side.OLD]
+        self._routes = self._routes.look(old)
         counts = None
         if look.seconds > 0:
             counts = Counts(new.requests, new.failures, old.requests, old.failures, look.seconds)
@@ -144,7 +147,7 @@ class EnvoyStats:
             source=self._source(len(asked) - len(unread), total),
             window_seconds=look.seconds,
             counts=counts,
-            facts=self._config.facts(asked, now=self._clock.monotonic()),
+            facts=(*self._config.facts(asked, now=self._clock.monotonic()), *self._routes.facts()),
             values=_values(new, old, look, unread=len([1 for pod in expected if pod.uid in unread])),
             complete=not any(pod.uid in unread for pod in expected),
             unread_ratio=sum(pod.uid in unread for pod in expected) / max(1, len(expected)),
