@@ -87,7 +87,7 @@ def test_what_is_never_asked_of_helm(make: Any, act: str, tmp_path: Path) -> Non
     if act == "upgrade":
         edge.start_upgrade(CHART, labels={"upgrader/run": "r-1"})
     elif act == "rollback":
-        edge.start_rollback(1)
+        edge.start_rollback(1, as_="back")
     else:
         edge.plan_upgrade(CHART)
 
@@ -110,7 +110,7 @@ def test_an_upgrade_by_helm_4(tmp_path: Path) -> None:
         *("--server-side=auto", "--wait=hookOnly", "--hide-notes", "--labels", "upgrader/run=r-1"),
         *("--kubeconfig", "/kube/config", "--kube-context", "prod", "--namespace", "gw"),
     ]
-    assert process.log == str(tmp_path / "helm-output" / "1-upgrade.log")
+    assert process.log == str(tmp_path / "helm-output" / "001-forward-upgrade.log")
     assert (values / "known-good.json").read_text() == "{}"
 
 
@@ -140,14 +140,14 @@ def test_helm_3_12_has_no_labels_and_an_old_dry_run(tmp_path: Path) -> None:
 def test_a_rollback_by_helm_4(tmp_path: Path) -> None:
     shell = helm4()
 
-    process = release(shell, tmp_path).start_rollback(1)
+    process = release(shell, tmp_path).start_rollback(1, as_="back")
 
     assert shell.words() == [
         *("rollback", "edge", "1", "--timeout", "300s", "--history-max", "20"),
         *("--server-side=auto", "--wait=hookOnly"),
         *("--kubeconfig", "/kube/config", "--kube-context", "prod", "--namespace", "gw"),
     ]
-    assert process.log.endswith("1-rollback.log")
+    assert process.log.endswith("001-back-rollback.log")
 
 
 @pytest.mark.parametrize(("method", "forced"), [("ssa", True), ("csa", False), ("", False)])
@@ -157,7 +157,7 @@ def test_conflicts_are_forced_only_where_asked_and_where_helm_takes_it(
     """On a client-side revision Helm 4 fails before it touches anything."""
     shell = helm4(**{"get metadata": json.dumps({"applyMethod": method})})
 
-    release(shell, tmp_path, force_conflicts=True).start_rollback(1)
+    release(shell, tmp_path, force_conflicts=True).start_rollback(1, as_="back")
 
     assert ("--force-conflicts" in shell.words()) == forced
 
@@ -166,7 +166,7 @@ def test_history_is_never_pruned_by_us(tmp_path: Path) -> None:
     """The known-good revision may be the oldest of thirty."""
     shell = helm4(history=history(*["superseded"] * 29, "deployed"))
 
-    release(shell, tmp_path).start_rollback(1)
+    release(shell, tmp_path).start_rollback(1, as_="back")
 
     words = shell.words()
     assert words[words.index("--history-max") + 1] == "31"
@@ -174,13 +174,13 @@ def test_history_is_never_pruned_by_us(tmp_path: Path) -> None:
 
 def test_a_rollback_names_its_revision(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="names its revision"):
-        release(helm4(), tmp_path).start_rollback(0)
+        release(helm4(), tmp_path).start_rollback(0, as_="back")
 
 
 def test_an_upgrade_is_stopped_and_killed_and_a_rollback_is_not(tmp_path: Path) -> None:
     shell = helm4()
     edge = release(shell, tmp_path)
-    up, back = edge.start_upgrade(CHART, labels={}), edge.start_rollback(1)
+    up, back = edge.start_upgrade(CHART, labels={}), edge.start_rollback(1, as_="back")
 
     edge.stop(up)
     edge.kill(up)
@@ -335,3 +335,13 @@ def test_a_release_without_a_good_revision_has_no_values_to_reuse(tmp_path: Path
 
     with pytest.raises(Refused, match="no deployed revision"):
         edge.start_upgrade(CHART, labels={})
+
+
+def test_what_was_started_in_a_role_is_told_by_the_last_log(tmp_path: Path) -> None:
+    """Ten starts and more: the tenth comes after the second."""
+    edge = release(helm4(), tmp_path)
+    for _ in range(11):
+        last = edge.start_rollback(1, as_="back")
+
+    assert edge.started("forward") is None
+    assert edge.started("back") == Process(0, 0, last.log)

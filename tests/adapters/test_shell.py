@@ -29,6 +29,9 @@ def python(text: str) -> Command:
 def sleeper(tmp_path: Path) -> Iterator[tuple[Shell, Process]]:
     shell = Shell()
     process = shell.start(Command(["sleep", "60"], PATH), log=tmp_path / "sleep.log")
+    environ = Path(f"/proc/{process.pid}/environ")
+    while environ.exists() and not environ.read_bytes():  # the kernel is still setting the program up
+        pass
     yield shell, process
     with suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import json
 import os
 import time
 import uuid
@@ -240,45 +242,39 @@ def test_the_lease_locks_renews_aborts_and_goes(kube: KubeApi, namespace: str) -
 
 
 def _stranger(kube: KubeApi, namespace: str, folder: Path) -> KubeApi:
-    import yaml
-
-    rbac = "rbac.authorization.k8s.io"
-    metadata = {"name": "stranger", "namespace": namespace}
-    kube.create({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": metadata})
-    rules = [{"apiGroups": [""], "resources": ["pods"], "verbs": ["list"]}]
-    kube.create({"apiVersion": f"{rbac}/v1", "kind": "Role", "metadata": metadata, "rules": rules})
-    subject = {"kind": "ServiceAccount", "name": "stranger", "namespace": namespace}
-    role = {"apiGroup": rbac, "kind": "Role", "name": "stranger"}
-    kube.create(
-        {
-            "apiVersion": f"{rbac}/v1",
-            "kind": "RoleBinding",
-            "metadata": metadata,
-            "subjects": [subject],
-            "roleRef": role,
-        }
-    )
-    secret = metadata | {"annotations": {"kubernetes.io/service-account.name": "stranger"}}
-    kind = "kubernetes.io/service-account-token"
-    kube.create({"apiVersion": "v1", "kind": "Secret", "metadata": secret, "type": kind})
-    ref = Ref("v1", "Secret", namespace, "stranger")
-    until(lambda: "token" in ((kube.get(ref) or {}).get("data") or {}))
-    found = kube.get(ref)
-    assert found is not None
+    """Connect as a ServiceAccount that may do nothing but list pods."""
+    token = _account(kube, namespace)
     connection = kube.connection()
     cluster = {"server": connection.host, "insecure-skip-tls-verify": not connection.verify}
     if connection.ca_file:
         cluster["certificate-authority"] = connection.ca_file
-    import base64
-
-    user = {"token": base64.b64decode(found["data"]["token"]).decode()}
     body = {
         "apiVersion": "v1",
         "kind": "Config",
         "current-context": "x",
         "clusters": [{"name": "c", "cluster": cluster}],
-        "users": [{"name": "u", "user": user}],
+        "users": [{"name": "u", "user": {"token": token}}],
         "contexts": [{"name": "x", "context": {"cluster": "c", "user": "u"}}],
     }
-    (folder / "stranger").write_text(yaml.safe_dump(body))
+    (folder / "stranger").write_text(json.dumps(body))
     return KubeApi.connect(str(folder / "stranger"))
+
+
+def _account(kube: KubeApi, namespace: str) -> str:
+    group = "rbac.authorization.k8s.io"
+    metadata = {"name": "stranger", "namespace": namespace}
+    kube.create({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": metadata})
+    rules = [{"apiGroups": [""], "resources": ["pods"], "verbs": ["list"]}]
+    kube.create({"apiVersion": f"{group}/v1", "kind": "Role", "metadata": metadata, "rules": rules})
+    bound = {
+        "subjects": [{"kind": "ServiceAccount", "name": "stranger", "namespace": namespace}],
+        "roleRef": {"apiGroup": group, "kind": "Role", "name": "stranger"},
+    }
+    kube.create({"apiVersion": f"{group}/v1", "kind": "RoleBinding", "metadata": metadata} | bound)
+    noted = metadata | {"annotations": {"kubernetes.io/service-account.name": "stranger"}}
+    kind = "kubernetes.io/service-account-token"
+    secret = kube.create({"apiVersion": "v1", "kind": "Secret", "metadata": noted, "type": kind})
+    until(lambda: "token" in ((kube.get(Ref.of(secret)) or {}).get("data") or {}))
+    found = kube.get(Ref.of(secret))
+    assert found is not None
+    return base64.b64decode(found["data"]["token"]).decode()
