@@ -208,8 +208,15 @@ def test_admission_is_told_from_our_own_lack_of_rights(may: bool, outcome: str) 
     assert ("denied" if isinstance(result, Denied) else result) == outcome
 
 
-def test_a_webhook_that_cannot_be_called_concerns_the_object() -> None:
-    words = 'Internal error occurred: failed calling webhook "v.gw.io": connection refused'
+@pytest.mark.parametrize(
+    "words",
+    [
+        'Internal error occurred: failed calling webhook "v.gw.io": connection refused',
+        "failed to create typed patch object (gw/d; apps/v1, Kind=Deployment): .spec.replicas: got string",
+    ],
+    ids=["webhook", "type"],
+)
+def test_a_server_error_about_the_object_is_a_value(words: str) -> None:
     server = ScriptedServer().on("PATCH", PATH, reply(500, message=words))
 
     denied = api(server).apply(MANIFEST, manager="helm", dry_run=True)

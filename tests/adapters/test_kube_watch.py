@@ -118,7 +118,7 @@ def test_a_silent_watch_ages_unless_the_server_shows_a_sign_of_life() -> None:
     clock = HandClock()
     server = ScriptedServer().on("GET", "/version", ClusterUnreachable("stopped"), reply(403))
     server.on("GET", "/api/v1/nopods", reply(404))
-    watch = KubeWatch(server, lambda *_: None, [("v1", "Pod")], namespace="gw", clock=clock)
+    watch = KubeWatch(server, lambda _: None, kinds=[("v1", "Pod")], clock=clock)
     copy = watch._followers[0]
     copy.cycle()
 
@@ -162,9 +162,7 @@ def test_a_refused_list_is_told() -> None:
 
 def test_threads_follow_and_end() -> None:
     server = ScriptedServer().on("GET", "/version", reply())
-    watch = KubeWatch(
-        server, lambda *_: None, [("v1", "Pod"), ("v1", "Secret")], namespace="gw", clock=HandClock()
-    )
+    watch = KubeWatch(server, lambda _: None, kinds=[("v1", "Pod"), ("v1", "Secret")], clock=HandClock())
 
     watch.start(wait_seconds=5)
     age = watch.age_seconds()

@@ -206,7 +206,7 @@ def test_an_upgrade_and_the_way_back(bench: Bench) -> None:
     up = release.start_upgrade(release.pull(), labels={"upgrader/run": "r-1"})
     until(lambda: not release.running(up))
     new, between = bench.image(), release.history()
-    back = release.start_rollback(1)
+    back = release.start_rollback(1, as_="back")
     until(lambda: not release.running(back))
 
     assert (release.exit_status(up), release.exit_status(back)) == (0, 0), release.output(back)
@@ -269,7 +269,7 @@ def test_killed_after_it_was_applied_a_rollback_brings_all_back(bench: Bench) ->
     until(lambda: not release.running(process))
     locked, image = release.history()[-1].status, bench.image()
 
-    back = release.start_rollback(1)
+    back = release.start_rollback(1, as_="back")
     until(lambda: not release.running(back))
 
     assert (locked, image) == (ReleaseStatus.PENDING_UPGRADE, "2.0.0")
@@ -286,7 +286,7 @@ def test_a_signalled_rollback_stays_locked_and_we_never_signal_one(bench: Bench)
     release = bench.release(chart(bench.folder / "3", "3.0.0"), run_folder=bench.folder / "second")
     up = release.start_upgrade(release.pull(), labels={})
     until(lambda: not release.running(up))
-    back = release.start_rollback(2)
+    back = release.start_rollback(2, as_="back")
     until(lambda: bench.object("Job", "hold", "batch/v1"))
 
     with pytest.raises(ValueError, match="never be signalled"):
@@ -299,7 +299,7 @@ def test_a_signalled_rollback_stays_locked_and_we_never_signal_one(bench: Bench)
 
     assert still
     assert release.history()[-1].status is ReleaseStatus.PENDING_ROLLBACK
-    again = release.start_rollback(1)
+    again = release.start_rollback(1, as_="back")
     until(lambda: not release.running(again))
     assert release.exit_status(again) == 0, release.output(again)
     assert bench.image() == "1.0.0"
@@ -330,11 +330,11 @@ def test_our_ownership_makes_a_rollback_fail_until_it_is_dropped(bench: Bench) -
     proxy = Ref("apps/v1", "Deployment", bench.namespace, "proxy")
     bench.kube.patch(proxy, {"spec": {"paused": True, "strategy": {"rollingUpdate": {"maxSurge": 1}}}})
 
-    clash = release.start_rollback(1)
+    clash = release.start_rollback(1, as_="back")
     until(lambda: not release.running(clash))
     failed, words = release.exit_status(clash), release.output(clash)
     dropped = bench.kube.drop_ownership(proxy)
-    back = release.start_rollback(1)
+    back = release.start_rollback(1, as_="back")
     until(lambda: not release.running(back))
 
     assert failed == (1 if release.apply_method(1) == "ssa" else 0)

@@ -202,7 +202,7 @@ class HelmRelease:
         folder = self._target.run_folder / LOGS
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         number = len(list(folder.iterdir())) + 1
-        return self._helm.shell.start(self._helm.command(arguments), log=folder / f"{number}-{act}.log")
+        return self._helm.shell.start(self._helm.command(arguments), log=folder / f"{number:03d}-{act}.log")
 
     def _write_values(self) -> None:
         self._values.write(self._known_good_values)

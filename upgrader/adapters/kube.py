@@ -6,6 +6,7 @@ import builtins
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from tenacity import (
@@ -251,13 +252,13 @@ class KubeApi:
 
     def watch(self, kinds: Sequence[tuple[str, str]], *, namespace: str) -> KubeWatch:
         """Keep a live copy of these kinds; waits for the first one, at most one deadline."""
-        watch = KubeWatch(self._transport, self.paths, kinds, namespace=namespace, clock=self._clock)
+        path = partial(self._path, namespace=namespace)
+        watch = KubeWatch(self._transport, path, kinds=kinds, clock=self._clock)
         watch.start(wait_seconds=self._deadline)
         return watch
 
-    def paths(self, api_version: str, kind: str, namespace: str) -> str | None:
-        """Return the path that lists a kind in a namespace; ``None`` when the kind is not served."""
-        resource = self._resource(api_version, kind)
+    def _path(self, what: tuple[str, str], *, namespace: str) -> str | None:
+        resource = self._resource(*what)
         return resource.path(namespace) if resource else None
 
     def is_namespaced(self, api_version: str, kind: str) -> bool | None:

@@ -17,6 +17,7 @@ from upgrader.errors import ClusterConflict, ClusterUnreachable, Refused
 from upgrader.model.ports import Ref
 
 TRANSIENT = frozenset({429, 500, 502, 503, 504})
+OBJECT_SIGNS = ("failed calling webhook", "failed to create typed patch object")
 
 
 def checked(reply: Reply, request: Request, *, denial: bool = False) -> Reply:
@@ -25,9 +26,9 @@ def checked(reply: Reply, request: Request, *, denial: bool = False) -> Reply:
     Args:
         reply: The answer.
         request: What was asked.
-        denial: True where a webhook that cannot be called is an answer about the object.
+        denial: True where a 500 about the object itself counts as an answer.
     """
-    if reply.status not in TRANSIENT or (denial and webhook_failed(reply)):
+    if reply.status not in TRANSIENT or (denial and concerns_object(reply)):
         return reply
     raise ClusterUnreachable(
         f"the API server answered {request.method} {request.path} with {reply.status}: {reply.message()}",
@@ -63,10 +64,12 @@ def refused(reply: Reply, verb: str, what: str, *, namespace: str = "") -> Refus
     return Refused(f"the API server refused to {verb} {what}{where} ({reply.status}): {reply.message()}")
 
 
-def webhook_failed(reply: Reply) -> bool:
-    """Tell whether an admission webhook could not be called: that concerns the object, not the server.
+def concerns_object(reply: Reply) -> bool:
+    """Tell whether a 500 is about the object that was sent, not about the server's health.
 
-    Source: Kubernetes v1.37, ``apiserver/pkg/admission/plugin/webhook/validating/dispatcher.go``
-    (``NewInternalError`` of ``ErrCallingWebhook``: the words are the only sign), checked 2026-11.
+    Two are: a webhook that cannot be called, and a field of the wrong type in a server-side apply. Their
+    words are the only sign. Source: Kubernetes v1.37.2, ``apiserver/pkg/util/webhook/error.go`` and
+    ``apimachinery/pkg/util/managedfields/internal/structuredmerge.go``, checked 2026-11.
     """
-    return reply.status == 500 and "failed calling webhook" in reply.message()
+    words = reply.message()
+    return reply.status == 500 and any(sign in words for sign in OBJECT_SIGNS)

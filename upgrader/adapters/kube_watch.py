@@ -32,8 +32,8 @@ ABSENT_SECONDS = 5.0
 PAGE = 500
 FOREVER = float("inf")
 
-Paths = Callable[[str, str, str], str | None]
-"""Returns the path that lists ``(apiVersion, kind, namespace)``; ``None`` when the kind is not served."""
+PathOf = Callable[[tuple[str, str]], str | None]
+"""Returns the path that lists ``(apiVersion, kind)``; ``None`` while the kind is not served."""
 
 
 class ExpiredError(Exception):
@@ -197,23 +197,20 @@ class Follower:
 
 
 class KubeWatch:
-    """Several kinds in one namespace; implements `upgrader.model.ports.Watch`."""
+    """Several kinds; implements `upgrader.model.ports.Watch`."""
 
     def __init__(
         self,
         transport: Transport,
-        paths: Paths,
-        kinds: Sequence[tuple[str, str]],
+        path_of: PathOf,
         *,
-        namespace: str,
+        kinds: Sequence[tuple[str, str]],
         clock: Clock,
     ) -> None:
         """Make the followers; `start` starts their threads."""
         self._transport = transport
         self._stopped = threading.Event()
-        self._followers = [
-            Follower(transport, partial(paths, *what, namespace), what, clock) for what in kinds
-        ]
+        self._followers = [Follower(transport, partial(path_of, what), what, clock) for what in kinds]
         self._threads = [
             threading.Thread(target=follower.run, name=f"watch-{kind}", daemon=True)
             for follower, (_, kind) in zip(self._followers, kinds, strict=True)

@@ -2,8 +2,8 @@
 
 Clocks of two machines are never compared. Whoever wants to know if the holder lives watches the Lease for as
 long as it lasts, by a clock of his own, as client-go's leader election does; on the holder's own machine the
-kernel is asked instead. An unfinished run keeps the Lease however long its process is gone: what it left in the
-cluster must be ended first.
+kernel is asked instead. An unfinished run keeps the Lease however long its process is gone: what it left in
+the cluster must be ended first.
 """
 
 from __future__ import annotations
@@ -258,8 +258,8 @@ class ReleaseLease:
         run, delete = holder.run, f"kubectl delete lease -n {self._ref.namespace} {self._ref.name}"
         return Locked(
             f"release {self._release} is held by run {run}, {holder.place}, {state}",
-            remedy=f"`upgrader resume {run}`, `upgrader abort {run}` or `upgrader rollback {run}` there; only "
-            f"if its machine is gone for good, bring the release in order by hand and `{delete}`",
+            remedy=f"`upgrader resume {run}`, `upgrader abort {run}` or `upgrader rollback {run}` there; "
+            f"only if its machine is gone for good, bring the release in order by hand and `{delete}`",
         )
 
     def _look_again(self) -> None:

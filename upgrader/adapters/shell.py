@@ -212,8 +212,8 @@ def _spawn(command: Command, stdout: int, stderr: int) -> subprocess.Popen[bytes
         ) from error
 
 
-def _end(child: subprocess.Popen[bytes]) -> None:
-    for number, patience in LADDER:
+def _end(child: subprocess.Popen[bytes], ladder: Sequence[tuple[signal.Signals, float]] = LADDER) -> None:
+    for number, patience in ladder:
         with suppress(ProcessLookupError):
             os.killpg(child.pid, number)
         with suppress(subprocess.TimeoutExpired):
