@@ -27,7 +27,7 @@ _REMEDIES: Mapping[str, str] = {
     "immutable-field": "keep the old value, or delete the object first; a selector needs a new name",
     "quota-exceeded": "raise the quota, or lower requests",
     "admission-denied": "make the policy's owner allow it, or change the values",
-    "kind-unserved": "install the CRDs first (Helm never does so in an upgrade), or have the chart use a served one",
+    "kind-unserved": "install its CRD first (an upgrade never does), or use a served version",
     "dry-run-refused": "correct the values; `helm upgrade` would stop half-way here",
 }
 _SOURCES: Mapping[str, str] = {
