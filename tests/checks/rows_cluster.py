@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from rows import BLOCK, WARN, Row, add, all_of, edit, nothing, proxies, proxy, put
-
+from tests.checks.rows import BLOCK, WARN, Row, add, all_of, edit, nothing, proxies, proxy, put
 from upgrader.model.reading import Fact, Reading, Weight
 from upgrader.testing.surveys import an_object, hook, node
 

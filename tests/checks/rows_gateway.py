@@ -2,8 +2,21 @@
 
 from __future__ import annotations
 
-from rows import BLOCK, GONE, INFO, WARN, Row, add, all_of, drop, edit, nothing, playbook, proxies, proxy
-
+from tests.checks.rows import (
+    BLOCK,
+    GONE,
+    INFO,
+    WARN,
+    Row,
+    add,
+    all_of,
+    drop,
+    edit,
+    nothing,
+    playbook,
+    proxies,
+    proxy,
+)
 from upgrader.testing.surveys import DRAIN, an_object, deployment
 
 MADE = deployment("made", replicas=2, container={"name": "envoy", "image": "made:1"})
@@ -281,7 +294,19 @@ DRAINS = (
         "preStop 5.5 s, slack -0.5 s",
     ),
     Row("drain-grace", "default", None, proxies("spec.template.spec.terminationGracePeriodSeconds", GONE)),
-    Row("health-filter-unseen", "not rendered", WARN, edit("ConfigMap", "bootstrap", "data", {}, "old new")),
+    Row(
+        "health-filter-unseen",
+        "listeners without it",
+        WARN,
+        edit("ConfigMap", "bootstrap", "data", {"envoy.yaml": "name: envoy.http_connection_manager"}),
+    ),
+    Row(
+        "health-filter-unseen",
+        "all by xDS",
+        INFO,
+        edit("ConfigMap", "bootstrap", "data", {}),
+        "nor is any listener",
+    ),
     Row(
         "health-filter-unseen",
         "endpoints only",

@@ -2,8 +2,21 @@
 
 from __future__ import annotations
 
-from rows import BLOCK, INFO, WARN, Row, add, all_of, drop, edit, nothing, playbook, proxies, proxy, put
-
+from tests.checks.rows import (
+    BLOCK,
+    INFO,
+    WARN,
+    Row,
+    add,
+    all_of,
+    drop,
+    edit,
+    nothing,
+    playbook,
+    proxies,
+    proxy,
+    put,
+)
 from upgrader.model.ports import ReleaseStatus, Revision
 from upgrader.testing.surveys import an_object, deployment, hook
 

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from rows import all_checks
-
+from tests.checks.rows import all_checks
 from upgrader.model.findings import catalogue
 
 PAGE = Path(__file__).parents[2] / "docs" / "checks.md"

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from rows import all_checks, playbook, proxies
 
+from tests.checks.rows import all_checks, playbook, proxies
 from upgrader.errors import PlaybookInvalid
 from upgrader.model.findings import blocking, run_all
 from upgrader.model.plugins import Severity

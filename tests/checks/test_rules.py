@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import pytest
-import rows_cluster
-import rows_gateway
-import rows_release
 from hypothesis import given
 from hypothesis import strategies as st
-from rows import Row, all_checks
 
+from tests.checks import rows_cluster, rows_gateway, rows_release
+from tests.checks.rows import Row, all_checks
 from upgrader.model.findings import run_all
 from upgrader.model.plugins import Severity
 from upgrader.testing.surveys import SurveyBuilder
