@@ -48,7 +48,7 @@ WORKLOADS = (
     Row(
         "data-path-unknown",
         "no service named",
-        WARN,
+        BLOCK,
         playbook("releases.0.workloads", {"proxies": {"selector": "app=gateway"}}),
     ),
     Row("data-path-unknown", "named", None, nothing),
@@ -107,6 +107,12 @@ REPLICAS = (
     Row("replicas-cut-back", "the same", None, nothing),
     Row(
         "replicas-unset", "left out now", BLOCK, proxies("spec.replicas", GONE, "new"), "the new one does not"
+    ),
+    Row(
+        "replicas-unset",
+        "another manager keeps it",
+        None,
+        all_of(proxies("spec.replicas", GONE, "new"), proxies("spec.replicas", 3, "answer")),
     ),
     Row("replicas-unset", "never set", None, proxies("spec.replicas", GONE)),
 )

@@ -138,6 +138,7 @@ class SurveyBuilder:
         is_stable: Two renderings of the target are the same.
         chart_version: Of the pulled chart; empty for a run to a revision of the history.
         live_changes: What was done to live objects since, by kind and name.
+        answer_changes: What the API server's answer to the target has beyond what was sent.
         others: Live objects of the namespace that are in no manifest.
         nodes: The nodes.
         near: Further objects near the release.
@@ -158,6 +159,7 @@ class SurveyBuilder:
     is_stable: bool = True
     chart_version: str = NEW_VERSION
     live_changes: list[tuple[str, str, Callable[[Manifest], None]]] = field(default_factory=list)
+    answer_changes: list[tuple[str, str, Callable[[Manifest], None]]] = field(default_factory=list)
     others: list[Manifest] = field(default_factory=list)
     nodes: list[Manifest] = field(default_factory=lambda: [node("n1"), node("n2")])
     near: list[Manifest] = field(default_factory=list)
@@ -173,10 +175,11 @@ class SurveyBuilder:
     def change(
         self, kind: str, name: str, how: Callable[[Manifest], None], *, where: str = "old new"
     ) -> None:
-        """Change one object in the old manifest, the new one, or only in what is live (``live``)."""
+        """Change one object in the ``old`` or ``new`` manifest, or only what is ``live`` or is the ``answer``."""
         for place in where.split():
-            if place == "live":
-                self.live_changes.append((kind, name, how))
+            later = {"live": self.live_changes, "answer": self.answer_changes}.get(place)
+            if later is not None:
+                later.append((kind, name, how))
                 continue
             objects = {"old": self.old, "new": self.new}[place]
             how(next(one for one in objects if (one["kind"], one["metadata"]["name"]) == (kind, name)))
@@ -190,7 +193,8 @@ class SurveyBuilder:
     def build(self) -> Survey:
         """Put the survey together, as `upgrader.flow.survey` would have read it."""
         playbook = Playbook.read(self.playbook, plugins={"balancers": ["front"]})
-        live = self._live()
+        live, taken = self._live(), by_ref(deepcopy(self.new))
+        _make(self.answer_changes, taken)
         deployments = [one for one in live.values() if one["kind"] == "Deployment"]
         services = _services(playbook, live)
         chosen = {
@@ -220,8 +224,8 @@ class SurveyBuilder:
             old=Rendered(tuple(self.old), tuple(self.old_hooks)),
             new=Rendered(tuple(self.new), tuple(self.new_hooks), self.is_stable),
             live=live,
-            dry_run=_answered(self.new, self.answers),
-            dry_run_back=_answered(self.old, self.answers_back),
+            dry_run=_answered(taken, self.answers),
+            dry_run_back=_answered(by_ref(deepcopy(self.old)), self.answers_back),
             groups=grouped(chosen, services, deployments, frozenset(by_ref(sent))),
             services=services,
             nearby=self._nearby(live, deployments),
@@ -236,8 +240,7 @@ class SurveyBuilder:
                 one["status"] = _whole(one["spec"].get("replicas", 1))
             if one["kind"] == "PodDisruptionBudget":
                 one["status"] = {"disruptionsAllowed": 1}
-        for kind, name, how in self.live_changes:
-            how(next(one for ref, one in live.items() if (ref.kind, ref.name) == (kind, name)))
+        _make(self.live_changes, live)
         return live
 
     def _nearby(self, live: dict[Ref, Manifest], deployments: list[Manifest]) -> tuple[Manifest, ...]:
@@ -277,11 +280,16 @@ def _matching(selector: str, deployments: list[Manifest]) -> list[Manifest]:
     return [one for one in deployments if labels_of(one).get(key) == value]
 
 
+def _make(changes: list[tuple[str, str, Callable[[Manifest], None]]], objects: dict[Ref, Manifest]) -> None:
+    for kind, name, how in changes:
+        how(next(one for ref, one in objects.items() if (ref.kind, ref.name) == (kind, name)))
+
+
 def _answered(
-    objects: list[Manifest], answers: dict[tuple[str, str], tuple[int, str]]
+    objects: dict[Ref, Manifest], answers: dict[tuple[str, str], tuple[int, str]]
 ) -> dict[Ref, Manifest | Denied]:
     found: dict[Ref, Manifest | Denied] = {}
-    for ref, one in by_ref(deepcopy(objects)).items():
+    for ref, one in objects.items():
         answer = answers.get((ref.kind, ref.name))
         found[ref] = Denied(ref, *answer) if answer else one
     return found
