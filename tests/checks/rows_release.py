@@ -267,6 +267,9 @@ CONFIGURATION = (
     ),
     Row("config-removed", "gone", WARN, drop("ConfigMap", "bootstrap", "new")),
     Row("config-removed", "kept", None, nothing),
+    Row(
+        "config-removed", "Helm is locked", None, put(history=history(S.DEPLOYED, S.PENDING_UPGRADE), new=[])
+    ),
 )
 
 ARGO = {"argocd.argoproj.io/tracking-id": "gw:apps/Deployment:edge/gateway"}

@@ -175,7 +175,7 @@ class SurveyBuilder:
     def change(
         self, kind: str, name: str, how: Callable[[Manifest], None], *, where: str = "old new"
     ) -> None:
-        """Change one object in the ``old`` or ``new`` manifest, or only what is ``live`` or is the ``answer``."""
+        """Change one object in ``old`` or ``new``, or only what is ``live`` or is the ``answer``."""
         for place in where.split():
             later = {"live": self.live_changes, "answer": self.answer_changes}.get(place)
             if later is not None:
