@@ -180,6 +180,25 @@ ADMISSION = (
     ),
     Row("dry-run-refused", "taken", None, nothing),
     Row(
+        "dry-run-refused",
+        "a Job's template is spoken of elsewhere",
+        None,
+        put(new=[JOB], answers={("Job", "seed"): (422, "spec.template: Invalid value: {… cut off")}),
+    ),
+    Row(
+        "dry-run-refused",
+        "a long answer",
+        BLOCK,
+        put(answers={GATEWAY: (422, f"spec.x: {'y' * 2000}: required value")}),
+        " … yyyy",
+    ),
+    Row(
+        "immutable-job",
+        "refused for another reason",
+        None,
+        all_of(add(JOB, to="old new"), put(answers={("Job", "seed"): (403, "exceeded quota: edge")})),
+    ),
+    Row(
         "way-back-refused",
         "conflict",
         BLOCK,
