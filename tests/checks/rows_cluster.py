@@ -92,7 +92,7 @@ def webhook(ca: str = "Q0E=", policy: str = "Fail") -> dict[str, object]:
     client = {"service": {"namespace": "edge", "name": "control"}, **({"caBundle": ca} if ca else {})}
     hooks = [{"name": "check.edge", "failurePolicy": policy, "clientConfig": client}]
     return an_object(
-        "admissionregistration.k8s.io/v1", "ValidatingWebhookConfiguration", "checker", webhooks=hooks
+        "admissionregistration.k8s.io/v1", "ValidatingWebhookConfiguration", name="checker", webhooks=hooks
     )
 
 
@@ -101,7 +101,7 @@ def endpoints(*, ready: bool) -> dict[str, object]:
     return an_object(
         "discovery.k8s.io/v1",
         "EndpointSlice",
-        "control-1",
+        name="control-1",
         metadata={"labels": labels},
         endpoints=[{"addresses": ["10.0.0.1"], "conditions": {"ready": ready}}],
     )
@@ -127,7 +127,7 @@ WEBHOOKS = (
                 hook(
                     "ValidatingWebhookConfiguration",
                     "checker",
-                    "pre-upgrade",
+                    events="pre-upgrade",
                     **{
                         "apiVersion": "admissionregistration.k8s.io/v1",
                         "webhooks": webhook(ca="")["webhooks"],

@@ -123,7 +123,7 @@ def scaler(most: int, active: str = "True") -> dict[str, object]:
     return an_object(
         "autoscaling/v2",
         "HorizontalPodAutoscaler",
-        "gateway",
+        name="gateway",
         spec={"scaleTargetRef": target, "minReplicas": 2, "maxReplicas": most},
         status={
             "conditions": [{"type": "ScalingActive", "status": active, "reason": "FailedGetResourceMetric"}]
@@ -150,7 +150,7 @@ HPA = (
 
 def budget(name: str, **spec: object) -> dict[str, object]:
     selector = {"matchLabels": {"app": "gateway"}}
-    return an_object("policy/v1", "PodDisruptionBudget", name, spec={"selector": selector, **spec})
+    return an_object("policy/v1", "PodDisruptionBudget", name=name, spec={"selector": selector, **spec})
 
 
 PDB = ("PodDisruptionBudget", "gateway")
@@ -195,11 +195,11 @@ READINESS = (
 STATEFUL = MADE | {"kind": "StatefulSet"}
 ROLLOUT_OWNER = {"apiVersion": "argoproj.io/v1alpha1", "kind": "Rollout", "name": "edge", "controller": True}
 FOREIGN = (
-    an_object("apps/v1", "ReplicaSet", "edge-1", metadata={"ownerReferences": [ROLLOUT_OWNER]}, spec={}),
+    an_object("apps/v1", "ReplicaSet", name="edge-1", metadata={"ownerReferences": [ROLLOUT_OWNER]}, spec={}),
     an_object(
         "v1",
         "Pod",
-        "edge-1-0",
+        name="edge-1-0",
         metadata={
             "labels": {"app": "gateway"},
             "ownerReferences": [
@@ -225,7 +225,9 @@ ROLLOUT = (
         "a bare pod",
         BLOCK,
         add(
-            an_object("v1", "Pod", "bare", metadata={"labels": {"app": "gateway"}}, spec={"containers": []}),
+            an_object(
+                "v1", "Pod", name="bare", metadata={"labels": {"app": "gateway"}}, spec={"containers": []}
+            ),
             to="near",
         ),
     ),

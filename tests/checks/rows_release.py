@@ -26,9 +26,11 @@ def history(*statuses: ReleaseStatus, chart: str = "gateway-1.11.28") -> list[Re
 
 
 S = ReleaseStatus
-JOB = an_object("batch/v1", "Job", "seed", spec={"template": {"spec": {"containers": [{"image": "seed:1"}]}}})
+JOB = an_object(
+    "batch/v1", "Job", name="seed", spec={"template": {"spec": {"containers": [{"image": "seed:1"}]}}}
+)
 JOB_2 = an_object(
-    "batch/v1", "Job", "seed", spec={"template": {"spec": {"containers": [{"image": "seed:2"}]}}}
+    "batch/v1", "Job", name="seed", spec={"template": {"spec": {"containers": [{"image": "seed:2"}]}}}
 )
 IMMUTABLE = (422, 'Job.batch "seed" is invalid: spec.template: Invalid value: {}: field is immutable')
 TWO_CONFLICTS = (
@@ -45,7 +47,7 @@ def widgets(served: dict[str, bool], stored: tuple[str, ...] = ("v1",)) -> dict[
     spec = {"names": {"kind": "Widget"}, "versions": versions}
     status = {"storedVersions": list(stored)}
     return an_object(
-        "apiextensions.k8s.io/v1", "CustomResourceDefinition", "widgets.x", spec=spec, status=status
+        "apiextensions.k8s.io/v1", "CustomResourceDefinition", name="widgets.x", spec=spec, status=status
     )
 
 
@@ -165,7 +167,7 @@ ADMISSION = (
         "no CRD",
         BLOCK,
         all_of(
-            _w := add(an_object("x/v1", "Widget", "w"), to="new"),
+            _w := add(an_object("x/v1", "Widget", name="w"), to="new"),
             put(answers={("Widget", "w"): (404, "the API server does not serve Widget")}),
         ),
     ),
@@ -223,38 +225,48 @@ HOOKS = (
         "post-upgrade-hook",
         "a Job",
         BLOCK,
-        add(hook("Job", "check", "post-install,post-upgrade"), to="new_hooks"),
+        add(hook("Job", "check", events="post-install,post-upgrade"), to="new_hooks"),
     ),
     Row(
         "post-upgrade-hook",
         "declared safe",
         INFO,
         all_of(
-            add(hook("Job", "check", "post-upgrade"), to="new_hooks"),
+            add(hook("Job", "check", events="post-upgrade"), to="new_hooks"),
             playbook("checks.declare.hooks_safe", ["check"]),
         ),
         "declared safe",
     ),
     Row(
-        "post-upgrade-hook", "of an install", None, add(hook("Job", "check", "post-install"), to="new_hooks")
+        "post-upgrade-hook",
+        "of an install",
+        None,
+        add(hook("Job", "check", events="post-install"), to="new_hooks"),
     ),
-    Row("post-upgrade-hook", "only a role", None, add(hook("Role", "check", "post-upgrade"), to="new_hooks")),
+    Row(
+        "post-upgrade-hook",
+        "only a role",
+        None,
+        add(hook("Role", "check", events="post-upgrade"), to="new_hooks"),
+    ),
     Row(
         "post-upgrade-hook",
         "a run to a revision",
         None,
-        all_of(add(hook("Job", "check", "post-upgrade"), to="new_hooks"), put(chart_version="")),
+        all_of(add(hook("Job", "check", events="post-upgrade"), to="new_hooks"), put(chart_version="")),
     ),
     Row(
         "pre-upgrade-hook",
         "a Job",
         INFO,
-        add(hook("Job", "migrate", "pre-upgrade"), to="new_hooks"),
+        add(hook("Job", "migrate", events="pre-upgrade"), to="new_hooks"),
         "migrate:1",
     ),
-    Row("pre-upgrade-hook", "a test", None, add(hook("Pod", "probe", "test"), to="new_hooks")),
-    Row("hook-recreated", "a Secret", WARN, add(hook("Secret", "certs", "pre-upgrade"), to="new_hooks")),
-    Row("hook-recreated", "a Job", None, add(hook("Job", "migrate", "pre-upgrade"), to="new_hooks")),
+    Row("pre-upgrade-hook", "a test", None, add(hook("Pod", "probe", events="test"), to="new_hooks")),
+    Row(
+        "hook-recreated", "a Secret", WARN, add(hook("Secret", "certs", events="pre-upgrade"), to="new_hooks")
+    ),
+    Row("hook-recreated", "a Job", None, add(hook("Job", "migrate", events="pre-upgrade"), to="new_hooks")),
 )
 
 CONFIGURATION = (
@@ -280,8 +292,8 @@ CONFIGURATION = (
         "read by nobody",
         None,
         all_of(
-            add(an_object("v1", "ConfigMap", "spare", data={"a": "1"}), to="old"),
-            add(an_object("v1", "ConfigMap", "spare", data={"a": "2"}), to="new"),
+            add(an_object("v1", "ConfigMap", name="spare", data={"a": "1"}), to="old"),
+            add(an_object("v1", "ConfigMap", name="spare", data={"a": "2"}), to="new"),
         ),
     ),
     Row("config-removed", "gone", WARN, drop("ConfigMap", "bootstrap", "new")),

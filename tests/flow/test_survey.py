@@ -294,10 +294,10 @@ def test_what_may_not_be_listed_is_left_alone_and_filed_as_a_missing_right() -> 
 
 def test_endpoints_are_read_where_webhooks_are_served() -> None:
     hooks = [{"name": "x", "clientConfig": {"service": {"namespace": "certs", "name": "x"}}}]
-    slices = an_object("discovery.k8s.io/v1", "EndpointSlice", "x-1", metadata={"namespace": "certs"})
+    slices = an_object("discovery.k8s.io/v1", "EndpointSlice", name="x-1", metadata={"namespace": "certs"})
     stage = Stage()
     api = "admissionregistration.k8s.io/v1"
-    stage.kube.objects += [an_object(api, "ValidatingWebhookConfiguration", "x", webhooks=hooks), slices]
+    stage.kube.objects += [an_object(api, "ValidatingWebhookConfiguration", name="x", webhooks=hooks), slices]
 
     assert slices in stage.survey().nearby
 

@@ -63,17 +63,17 @@ def deployment(name: str, *, replicas: int, container: dict[str, Any], **pod: An
     }
 
 
-def an_object(api_version: str, kind: str, name: str, **content: Any) -> Manifest:
+def an_object(api_version: str, kind: str, *, name: str, **content: Any) -> Manifest:
     """Return any other object of the release's namespace."""
     metadata = {"name": name, "namespace": NAMESPACE, **content.pop("metadata", {})}
     return {"apiVersion": api_version, "kind": kind, "metadata": metadata, **content}
 
 
-def hook(kind: str, name: str, events: str, **content: Any) -> Manifest:
+def hook(kind: str, name: str, *, events: str, **content: Any) -> Manifest:
     """Return a Helm hook; a Job unless its content says otherwise."""
     template = {"template": {"spec": {"containers": [{"name": "run", "image": f"{name}:1"}]}}}
     metadata = {"annotations": {"helm.sh/hook": events}}
-    return an_object("batch/v1", kind, name, **{"metadata": metadata, "spec": template, **content})
+    return an_object("batch/v1", kind, name=name, **{"metadata": metadata, "spec": template, **content})
 
 
 def good_objects(version: str) -> list[Manifest]:
@@ -92,11 +92,11 @@ def good_objects(version: str) -> list[Manifest]:
     ports = [{"name": "http", "port": 80, "targetPort": "http"}]
     control = {"name": "control", "image": f"control:{version}", "resources": requests}
     return [
-        an_object("v1", "ConfigMap", "bootstrap", data=bootstrap),
+        an_object("v1", "ConfigMap", name="bootstrap", data=bootstrap),
         an_object(
             "v1",
             "Service",
-            "gateway",
+            name="gateway",
             spec={"type": "LoadBalancer", "selector": {"app": "gateway"}, "ports": ports},
         ),
         deployment("control", replicas=2, container=control),
@@ -104,7 +104,7 @@ def good_objects(version: str) -> list[Manifest]:
         an_object(
             "policy/v1",
             "PodDisruptionBudget",
-            "gateway",
+            name="gateway",
             spec={"maxUnavailable": 1, "selector": {"matchLabels": {"app": "gateway"}}},
         ),
     ]
@@ -259,13 +259,13 @@ def _pods(workload: Manifest, nodes: list[str]) -> Iterable[Manifest]:
     """Yield the ReplicaSet of a Deployment and its pods, spread over the nodes."""
     name = workload["metadata"]["name"]
     owner = {"apiVersion": "apps/v1", "kind": "Deployment", "name": name, "controller": True}
-    yield an_object("apps/v1", "ReplicaSet", f"{name}-1", metadata={"ownerReferences": [owner]}, spec={})
+    yield an_object("apps/v1", "ReplicaSet", name=f"{name}-1", metadata={"ownerReferences": [owner]}, spec={})
     above = {"apiVersion": "apps/v1", "kind": "ReplicaSet", "name": f"{name}-1", "controller": True}
     for number in range(workload["spec"].get("replicas", 1)):
         metadata = {"labels": dict(labels_of(pod_template(workload))), "ownerReferences": [above]}
         spec = {**pod_spec(workload), "nodeName": nodes[number % len(nodes)]}
         yield an_object(
-            "v1", "Pod", f"{name}-1-{number}", metadata=metadata, spec=spec, status={"phase": "Running"}
+            "v1", "Pod", name=f"{name}-1-{number}", metadata=metadata, spec=spec, status={"phase": "Running"}
         )
 
 
