@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 
 from upgrader.model.plugins import Finding, Severity, Survey
 from upgrader.model.ports import Denied
+from upgrader.model.subjects import is_job_change
 
 RULES: Mapping[str, str] = {
     "field-conflict": "Another field manager owns a field that Helm's server-side apply would change.",
@@ -27,9 +28,11 @@ _REMEDIES: Mapping[str, str] = {
     "immutable-field": "keep the old value, or delete the object first; a selector needs a new name",
     "quota-exceeded": "raise the quota, or lower requests",
     "admission-denied": "make the policy's owner allow it, or change the values",
-    "kind-unserved": "install the CRDs first (Helm never does so in an upgrade), or have the chart use a served one",
+    "kind-unserved": "install its CRD first (an upgrade never does), or use a served version",
     "dry-run-refused": "correct the values; `helm upgrade` would stop half-way here",
 }
+_WORDS = 150
+"""Characters kept of either end of an answer: a whole pod template may stand between."""
 _SOURCES: Mapping[str, str] = {
     "field-conflict": "https://kubernetes.io/docs/reference/using-api/server-side-apply/#conflicts",
     "immutable-field": "https://github.com/helm/helm/issues/7725",
@@ -44,13 +47,13 @@ def check(survey: Survey) -> Iterator[Finding]:
     """Yield one finding for each object the API server would not take; for Jobs see `jobs`."""
     coming = _kinds_coming(survey)
     for answer in survey.dry_run.values():
-        if not isinstance(answer, Denied) or _is_immutable_job(answer):
+        if not isinstance(answer, Denied) or is_job_change(answer):
             continue
         if answer.status != 404 or answer.ref.kind not in coming:
             rule = _rule(answer)
             yield Finding(rule, Severity.BLOCK, _seen(answer), _REMEDIES[rule], _SOURCES[rule])
     for answer in survey.dry_run_back.values():
-        if isinstance(answer, Denied) and not _is_immutable_job(answer):
+        if isinstance(answer, Denied) and not is_job_change(answer):
             rule = _rule(answer)
             yield Finding(
                 "way-back-refused",
@@ -65,10 +68,6 @@ def _kinds_coming(survey: Survey) -> frozenset[str]:
     """Return the kinds whose CRD the new version brings itself: Helm sends CRDs first."""
     crds = (one for one in survey.new.objects if one.get("kind") == "CustomResourceDefinition")
     return frozenset(str(one["spec"]["names"]["kind"]) for one in crds)
-
-
-def _is_immutable_job(answer: Denied) -> bool:
-    return answer.ref.kind == "Job" and _rule(answer) == "immutable-field"
 
 
 def _rule(answer: Denied) -> str:
@@ -88,7 +87,13 @@ def _rule(answer: Denied) -> str:
 
 def _seen(answer: Denied) -> str:
     if answer.status != 409:
-        return f"{answer.ref}: {answer.message}"
+        return f"{answer.ref}: {_short(answer.message)}"
     managers = ", ".join(dict.fromkeys(_MANAGERS.findall(answer.message))) or "another manager"
     fields = ", ".join(dict.fromkeys(_FIELDS.findall(answer.message))) or answer.message
     return f"{answer.ref}: {managers} owns {fields}"
+
+
+def _short(message: str) -> str:
+    if len(message) <= 2 * _WORDS:
+        return message
+    return f"{message[:_WORDS]} … {message[-_WORDS:]}"

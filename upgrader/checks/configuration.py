@@ -40,7 +40,7 @@ def check(survey: Survey) -> Iterator[Finding]:
                 "of the new ones: checks.declare.config_compatible: true",
                 _SOURCE,
             )
-        elif ref in old and ref not in new:
+        elif ref in old and ref not in new and new:
             yield Finding(
                 "config-removed",
                 Severity.WARN,

@@ -30,7 +30,7 @@ def check(survey: Survey) -> Iterator[Finding]:
             continue
         if ref in new:
             yield from _changed(ref, live, new[ref])
-        elif (old[ref]["metadata"].get("annotations") or {}).get(_KEEP) != "keep":
+        elif new and (old[ref]["metadata"].get("annotations") or {}).get(_KEEP) != "keep":
             yield Finding(
                 "crd-removed",
                 Severity.BLOCK,

@@ -6,8 +6,7 @@ from collections.abc import Iterator, Mapping
 
 from upgrader.model import manifests
 from upgrader.model.plugins import Finding, Severity, Survey
-from upgrader.model.ports import Denied
-from upgrader.model.subjects import by_ref
+from upgrader.model.subjects import by_ref, is_job_change
 
 RULES: Mapping[str, str] = {
     "immutable-job": "A Job that exists would have to change: Helm fails there, half applied.",
@@ -22,7 +21,7 @@ def check(survey: Survey) -> Iterator[Finding]:
     old, new = by_ref(survey.old.objects), by_ref(survey.new.objects)
     for ref in sorted({one for one in (*old, *new) if one.kind == "Job"}):
         delete = f"kubectl delete job {ref.name} --namespace {ref.namespace}"
-        if any(isinstance(answers.get(ref), Denied) for answers in (survey.dry_run, survey.dry_run_back)):
+        if any(is_job_change(answers.get(ref)) for answers in (survey.dry_run, survey.dry_run_back)):
             yield Finding(
                 "immutable-job",
                 Severity.BLOCK,

@@ -27,7 +27,10 @@ def check(survey: Survey) -> Iterator[Finding]:
     for one in subjects(survey):
         yield from _few(one)
         if one.ref in new:
-            yield from _rendered(one, _planned_replicas(survey, one, new), unset=_is_unset(one.ref, old, new))
+            planned = _planned_replicas(survey, one, new)
+            is_falling = planned is None or planned < one.replicas or survey.apply_method == "csa"
+            is_unset = is_falling and _is_unset(one.ref, old, new)
+            yield from _rendered(one, planned, is_unset=is_unset)
         if one.ref in old:
             yield from _way_back(survey, one, old)
 
@@ -48,7 +51,7 @@ def _few(subject: Subject) -> Iterator[Finding]:
         yield Finding(
             "control-plane-one",
             Severity.WARN,
-            f"{words}; proxies live on what they have while it is replaced",
+            f"{words}: nobody stands in for it while it is replaced",
             "2 with leader election is better, where it can do that",
         )
 
@@ -63,9 +66,9 @@ def _is_unset(ref: Ref, old: Mapping[Ref, Manifest], new: Mapping[Ref, Manifest]
     return ref in old and manifests.replicas(old[ref]) is not None and manifests.replicas(new[ref]) is None
 
 
-def _rendered(subject: Subject, planned: int | None, *, unset: bool) -> Iterator[Finding]:
+def _rendered(subject: Subject, planned: int | None, *, is_unset: bool) -> Iterator[Finding]:
     live = subject.replicas
-    if unset and live > 1:
+    if is_unset and live > 1:
         yield Finding(
             "replicas-unset",
             Severity.BLOCK,

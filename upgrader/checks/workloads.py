@@ -12,7 +12,7 @@ RULES: Mapping[str, str] = {
     "selector-empty": "The selector of a group matches no Deployment.",
     "service-missing": "The Service a group names does not exist.",
     "service-selects-nothing": "The Service a group names sends traffic to no Deployment under upgrade.",
-    "data-path-unknown": "No Service is known that brings traffic: the data-path rules cannot speak.",
+    "data-path-unknown": "No Service is known that brings traffic: no batch would be gated.",
     "dependent-workload": "A Deployment in no manifest serves the gateway's Service: it is batched too.",
     "workload-removed": "A Deployment under upgrade is not in the new version: Helm deletes it at once.",
     "workload-paused": "A Deployment is paused already, by somebody or by an unfinished run.",
@@ -27,7 +27,7 @@ def check(survey: Survey) -> Iterator[Finding]:
     if found and not any(one.service for one in found):
         yield Finding(
             "data-path-unknown",
-            Severity.WARN,
+            Severity.BLOCK,
             f"no Service of a group sends traffic to {', '.join(one.ref.name for one in found)}",
             "name it: workloads.GROUP.service",
         )

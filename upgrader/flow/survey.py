@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from upgrader.errors import Refused
+from upgrader.errors import ProgramFailed, Refused
 from upgrader.flow.look import ask_rights, dry_run, live_objects, nearby, trial
 from upgrader.model.fleet import Fleet, Members, current_hashes, fleet_of
 from upgrader.model.playbook import Playbook, Release
@@ -27,7 +27,7 @@ def survey(
         target_revision: A revision of the history to go to, instead of the playbook's chart.
 
     Raises:
-        Refused: There is no such release, or no such revision.
+        Refused: There is no such release or revision, or the chart does not render.
     """
     release, kube, helm = playbook.release, ports.kube, ports.helm
     plan = _plan(helm, release, target_revision)
@@ -88,8 +88,18 @@ def _plan(helm: Helm, release: Release, target: int | None) -> _Plan:
     if target is not None:
         return _Plan(history, known_good, method, None, old, helm.rendered(target))
     chart = helm.pull()
-    new = Rendered(()) if history[-1].status in LOCKED else helm.plan_upgrade(chart)
+    new = Rendered(()) if history[-1].status in LOCKED else _rendered(helm, chart)
     return _Plan(history, known_good, method, chart, old, new)
+
+
+def _rendered(helm: Helm, chart: Chart) -> Rendered:
+    try:
+        return helm.plan_upgrade(chart)
+    except ProgramFailed as failure:
+        raise Refused(
+            f"Helm cannot plan the upgrade to {chart.name} {chart.version}: {failure.output or failure.what}",
+            remedy="correct the chart or its values; a kind that is not served needs its CRD first",
+        ) from failure
 
 
 def _require(history: Sequence[Revision], release: Release, target: int | None) -> None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from upgrader.model import manifests
 from upgrader.model.manifests import Rolling
 from upgrader.model.plugins import Survey
-from upgrader.model.ports import Manifest, Ref, ReleaseStatus
+from upgrader.model.ports import Denied, Manifest, Ref, ReleaseStatus
 
 LOCKED = frozenset(
     {
@@ -156,6 +156,16 @@ def front_service(deployment: Manifest, objects: Iterable[Manifest]) -> Manifest
             if (service.get("spec") or {}).get("type") == wanted:
                 return service
     return None
+
+
+def is_job_change(answer: Manifest | Denied | None) -> bool:
+    """Tell whether the API server would not let a Job's pod template change; its words may be cut off."""
+    return (
+        isinstance(answer, Denied)
+        and answer.ref.kind == "Job"
+        and answer.status == 422
+        and "spec.template" in answer.message
+    )
 
 
 def webhook_namespaces(objects: Iterable[Manifest]) -> frozenset[str]:

@@ -1,0 +1,316 @@
+"""What a survey reads, and what it does where there is nothing to read."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from copy import deepcopy
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+
+from upgrader.errors import ProgramFailed, Refused
+from upgrader.flow.survey import survey
+from upgrader.model.fleet import Fleet
+from upgrader.model.manifests import labels_of
+from upgrader.model.playbook import Playbook
+from upgrader.model.plugins import Signal, Survey
+from upgrader.model.ports import (
+    Chart,
+    Denied,
+    Helm,
+    Kube,
+    Manifest,
+    Ports,
+    Ref,
+    ReleaseStatus,
+    Rendered,
+    Revision,
+)
+from upgrader.model.reading import Reading
+from upgrader.testing.fakes import FakeClock
+from upgrader.testing.surveys import NAMESPACE, an_object, deployment, good_objects, node, playbook_data
+
+S = ReleaseStatus
+CHART = Chart(Path("gateway.tgz"), "gateway", "1.11.30", "sha256:0")
+
+
+@dataclass
+class StoredKube:
+    """The API over a list of objects. Takes every dry run as sent, but for those it was told to refuse."""
+
+    objects: list[Manifest]
+    forbidden: frozenset[str] = frozenset()
+    refusals: Mapping[str, Denied | Refused] = field(default_factory=dict)
+    forced: list[bool] = field(default_factory=list)
+    listed: list[tuple[str, str]] = field(default_factory=list)
+
+    def server_version(self) -> str:
+        return "v1.37.2"
+
+    def cluster_uid(self) -> str:
+        return "uid"
+
+    def get(self, ref: Ref) -> Manifest | None:
+        return next((one for one in self.objects if Ref.of(one) == ref), None)
+
+    def list(self, api_version: str, kind: str, *, namespace: str = "", selector: str = "") -> list[Manifest]:
+        self.listed.append((kind, namespace))
+        found = [one for one in self.objects if (one["apiVersion"], one["kind"]) == (api_version, kind)]
+        found = [one for one in found if namespace in ("", one["metadata"].get("namespace"))]
+        key, _, value = selector.partition("=")
+        return [one for one in found if not selector or labels_of(one).get(key) == value]
+
+    def allowed(self, verb: str, ref: Ref, *, subresource: str = "") -> bool:
+        assert not subresource
+        return f"{verb} {ref.kind} {ref.namespace}" not in self.forbidden
+
+    def apply(
+        self, manifest: Manifest, *, manager: str, dry_run: bool = False, force: bool = False
+    ) -> Manifest | Denied:
+        assert (manager, dry_run) == ("helm", True)
+        self.forced.append(force)
+        refusal = self.refusals.get(manifest["metadata"]["name"])
+        if isinstance(refusal, Refused):
+            raise refusal
+        return refusal or deepcopy(manifest)
+
+
+@dataclass
+class StoredHelm:
+    """A release with a history, each revision holding what it was given."""
+
+    revisions: Sequence[Revision]
+    held: Mapping[int, Rendered]
+    planned: Rendered | ProgramFailed
+    method: str = "ssa"
+    calls: list[str] = field(default_factory=list)
+
+    def version(self) -> str:
+        return "v4.3.1"
+
+    def history(self) -> tuple[Revision, ...]:
+        return tuple(self.revisions)
+
+    def rendered(self, revision: int) -> Rendered:
+        return self.held[revision]
+
+    def apply_method(self, revision: int) -> str:
+        assert revision in self.held
+        return self.method
+
+    def pull(self) -> Chart:
+        self.calls.append("pull")
+        return CHART
+
+    def plan_upgrade(self, chart: Chart) -> Rendered:
+        assert chart == CHART
+        self.calls.append("plan")
+        if isinstance(self.planned, ProgramFailed):
+            raise self.planned
+        return self.planned
+
+
+@dataclass
+class CountingSignal:
+    """A signal that says how often it was read."""
+
+    name: str = "rollout"
+    interval_seconds: float = 2.5
+    fleets: list[Fleet] = field(default_factory=list)
+
+    def read(self, fleet: Fleet) -> Reading:
+        self.fleets.append(fleet)
+        return Reading(self.name, read_at=0.0, data_time=0.0, source=f"look {len(self.fleets)}")
+
+    def close(self) -> None:
+        raise AssertionError("a survey closes nothing")
+
+
+def history(*statuses: ReleaseStatus) -> list[Revision]:
+    return [Revision(number, status, "gateway-1.11.28") for number, status in enumerate(statuses, start=1)]
+
+
+def held(version: str) -> Rendered:
+    return Rendered(tuple(good_objects(version)))
+
+
+@dataclass
+class Stage:
+    """A good gateway in a cluster, and its release."""
+
+    kube: StoredKube = field(default_factory=lambda: StoredKube([*good_objects("1.11.28"), node("n1")]))
+    helm: StoredHelm = field(
+        default_factory=lambda: StoredHelm(history(S.DEPLOYED), {1: held("1.11.28")}, held("1.11.30"))
+    )
+    playbook: dict[str, Any] = field(default_factory=playbook_data)
+    signals: tuple[CountingSignal, ...] = ()
+    clock: FakeClock = field(default_factory=FakeClock)
+
+    def survey(self, target_revision: int | None = None) -> Survey:
+        playbook = Playbook.read(self.playbook, plugins={"balancers": ["front"]})
+        unused: Any = None
+        ports = Ports(self.clock, cast(Kube, self.kube), cast(Helm, self.helm), unused, unused, unused)
+        return survey(
+            playbook, ports, cast("tuple[Signal, ...]", self.signals), target_revision=target_revision
+        )
+
+
+def test_a_release_that_is_not_there_is_refused_with_the_next_thing_to_do() -> None:
+    stage = Stage(helm=StoredHelm([], {}, held("1.11.30")))
+
+    with pytest.raises(Refused, match="no Helm release gateway in namespace edge") as caught:
+        stage.survey()
+
+    assert "helm list --namespace edge" in caught.value.remedy
+
+
+def test_a_revision_that_is_not_there_is_refused() -> None:
+    with pytest.raises(Refused, match="no revision 7; it has 1"):
+        Stage().survey(target_revision=7)
+
+
+def test_a_chart_that_does_not_render_is_refused_with_helms_words() -> None:
+    failure = ProgramFailed(
+        "helm upgrade ended with status 1", exit_status=1, output="nil pointer in proxy.yaml"
+    )
+    stage = Stage(helm=StoredHelm(history(S.DEPLOYED), {1: held("1.11.28")}, failure))
+
+    with pytest.raises(Refused, match=r"gateway 1\.11\.30: nil pointer in proxy\.yaml"):
+        stage.survey()
+
+
+@pytest.mark.parametrize(
+    ("statuses", "known_good"),
+    [
+        pytest.param([S.SUPERSEDED, S.DEPLOYED, S.FAILED, S.FAILED], 2, id="not-the-one-before"),
+        pytest.param([S.DEPLOYED, S.DEPLOYED], 2, id="the-newest"),
+        pytest.param([S.SUPERSEDED, S.FAILED], 0, id="superseded-is-no-proof"),
+    ],
+)
+def test_known_good_is_the_highest_deployed_revision(statuses: list[ReleaseStatus], known_good: int) -> None:
+    stage = Stage(
+        helm=StoredHelm(history(*statuses), {2: held("1.11.28"), 1: held("1.11.27")}, held("1.11.30"))
+    )
+
+    found = stage.survey()
+
+    assert found.known_good == known_good
+    assert bool(found.old.objects) == bool(known_good)
+
+
+def test_nothing_is_rendered_while_helm_is_locked() -> None:
+    stage = Stage(helm=StoredHelm(history(S.DEPLOYED, S.PENDING_UPGRADE), {1: held("1")}, held("2")))
+
+    found = stage.survey()
+
+    assert found.new.objects == ()
+    assert "plan" not in stage.helm.calls
+
+
+def test_a_run_to_a_revision_takes_what_it_holds_and_pulls_no_chart() -> None:
+    stage = Stage(
+        helm=StoredHelm(
+            history(S.SUPERSEDED, S.DEPLOYED), {1: held("1.11.27"), 2: held("1.11.28")}, held("x")
+        )
+    )
+
+    found = stage.survey(target_revision=1)
+
+    assert (found.chart, found.new, found.known_good) == (None, held("1.11.27"), 2)
+    assert stage.helm.calls == []
+
+
+def test_groups_come_from_the_playbooks_selectors_in_its_order() -> None:
+    found = Stage().survey()
+
+    assert dict(found.groups) == {"control": "control_plane", "gateway": "proxies"}
+    assert list(found.services) == ["proxies"]
+
+
+def test_a_deployment_in_no_manifest_that_serves_the_service_joins_its_group_and_is_live() -> None:
+    made = deployment("made", replicas=1, container={"name": "envoy", "image": "made:1"})
+    made["spec"]["template"]["metadata"]["labels"] = {"app": "gateway"}
+    other = deployment("shop", replicas=1, container={"name": "shop", "image": "shop:1"})
+    stage = Stage()
+    stage.kube.objects += [made, other]
+
+    found = stage.survey()
+
+    assert list(found.groups.items())[-1] == ("made", "proxies")
+    assert Ref.of(made) in found.live
+    assert Ref.of(other) not in found.live
+
+
+def test_without_workloads_every_deployment_of_the_manifest_is_a_group_and_the_front_service_is_its_own() -> (
+    None
+):
+    stage = Stage()
+    del stage.playbook["releases"][0]["workloads"]
+
+    found = stage.survey()
+
+    assert dict(found.groups) == {"control": "control", "gateway": "gateway"}
+    assert list(found.services) == ["gateway"]
+
+
+@pytest.mark.parametrize(("method", "forced"), [("ssa", False), ("csa", True)])
+def test_a_dry_run_is_forced_only_where_helm_knows_no_conflicts(method: str, forced: bool) -> None:
+    stage = Stage()
+    stage.helm.method = method
+
+    found = stage.survey()
+
+    assert set(stage.kube.forced) == {forced}
+    assert len(stage.kube.forced) == len(found.dry_run) + len(found.dry_run_back)
+
+
+def test_what_the_api_server_refuses_is_kept_as_its_answer() -> None:
+    gateway, control = (Ref("apps/v1", "Deployment", NAMESPACE, name) for name in ("gateway", "control"))
+    stage = Stage()
+    stage.kube.refusals = {
+        "gateway": Denied(gateway, 409, "conflict"),
+        "control": Refused("no right to patch"),
+    }
+
+    found = stage.survey()
+
+    assert found.dry_run[gateway] == Denied(gateway, 409, "conflict")
+    assert found.dry_run_back[control] == Denied(control, 403, "no right to patch")
+
+
+def test_what_may_not_be_listed_is_left_alone_and_filed_as_a_missing_right() -> None:
+    stage = Stage()
+    stage.kube.forbidden = frozenset({"list Node ", "list Pod "})
+
+    found = stage.survey()
+
+    assert found.rights["list Node everywhere"] is False
+    assert found.rights["list Pod in edge"] is True
+    assert ("Node", "") not in stage.kube.listed
+    assert ("Pod", NAMESPACE) in stage.kube.listed
+
+
+def test_endpoints_are_read_where_webhooks_are_served() -> None:
+    hooks = [{"name": "x", "clientConfig": {"service": {"namespace": "certs", "name": "x"}}}]
+    slices = an_object("discovery.k8s.io/v1", "EndpointSlice", name="x-1", metadata={"namespace": "certs"})
+    stage = Stage()
+    api = "admissionregistration.k8s.io/v1"
+    stage.kube.objects += [an_object(api, "ValidatingWebhookConfiguration", name="x", webhooks=hooks), slices]
+
+    assert slices in stage.survey().nearby
+
+
+def test_each_signal_is_read_twice_the_longest_interval_apart() -> None:
+    slow, fast = CountingSignal(), CountingSignal("fast", interval_seconds=1.0)
+    stage = Stage(signals=(slow, fast))
+
+    found = stage.survey()
+
+    assert {name: reading.source for name, reading in found.trial.items()} == {
+        "rollout": "look 2",
+        "fast": "look 2",
+    }
+    assert stage.clock.time == FakeClock().time + 2.5
+    assert [one.ref.name for one in slow.fleets[0].workloads] == ["control", "gateway"]
