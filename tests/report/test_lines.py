@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.report.journals import RUN, bad, blind, follow, told
+from tests.report.journals import RUN, bad, blind, chapters, told
 from tests.scenario.stage import Stage
 from upgrader.model.phase import Phase
 from upgrader.model.plugins import Finding, Severity
@@ -20,7 +20,7 @@ from upgrader.report.sentences import sentence
 def json_of(stage: Stage) -> list[dict[str, Any]]:
     stream = io.StringIO()
     with JsonLines(stream) as view:
-        for run, record in follow(stage.journal.lines):
+        for run, record in chapters(stage.journal.lines):
             view.show(run, record)
     return [json.loads(line) for line in stream.getvalue().splitlines()]
 
@@ -83,7 +83,7 @@ def test_the_last_line_tells_the_end_and_its_exit_code(make: Any, name: str, cod
 def test_no_line_is_written_for_what_changes_nothing() -> None:
     """Readings come each second; a log of a run of hours stays small."""
     stage = told()
-    changes = [1 for run, record in follow(stage.journal.lines) if sentence(run, record)]
+    changes = [1 for run, record in chapters(stage.journal.lines) if sentence(run, record)]
 
     assert len(json_of(stage)) == len(changes) < len(stage.journal.lines) / 3
 
@@ -95,7 +95,7 @@ def test_a_secret_is_masked_in_a_line(kind: type[JsonLines] | type[TextLines]) -
     stream = io.StringIO()
     view = kind(stream, redact=lambda text: text.replace("hunter22", "***"))
 
-    for run, record in follow(stage.journal.lines):
+    for run, record in chapters(stage.journal.lines):
         view.show(run, record)
 
     assert "bad password ***" in stream.getvalue()
@@ -106,7 +106,7 @@ def test_a_line_of_text_is_a_time_and_a_sentence() -> None:
     """What a CI log shows needs no viewer."""
     stage, stream = told(), io.StringIO()
     with TextLines(stream) as view:
-        for run, record in follow(stage.journal.lines):
+        for run, record in chapters(stage.journal.lines):
             view.show(run, record)
 
     lines = stream.getvalue().splitlines()

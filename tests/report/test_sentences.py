@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.report.journals import after, bad, blind, follow, opened, record, told
+from tests.report.journals import after, bad, blind, chapters, opened, record, told
 from tests.scenario.stage import Stage
 from upgrader.model.phase import TRANSITIONS, Event, Phase
 from upgrader.model.plugins import Finding, Severity
@@ -17,7 +17,7 @@ from upgrader.report.sentences import sentence
 
 
 def said_of(stage: Stage) -> list[str]:
-    return [said for run, each in follow(stage.journal.lines) if (said := sentence(run, each))]
+    return [said for run, each in chapters(stage.journal.lines) if (said := sentence(run, each))]
 
 
 GOOD = [
