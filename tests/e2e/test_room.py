@@ -301,7 +301,15 @@ def test_images_run_the_programs_they_stand_for(
 
 
 def test_a_standin_turns_ready_and_serves(room: Room) -> None:
-    _kubectl(room, "run", "standin", "--image=shop/standin", "--port=8080")
+    probe = {"httpGet": {"port": 8080, "path": "/"}, "periodSeconds": 1}
+    container = {"name": "standin", "image": "shop/standin", "readinessProbe": probe}
+    pod = {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": "standin"},
+        "spec": {"containers": [container]},
+    }
+    room.run(["kubectl", "create", "-f", "-"], input=json.dumps(pod))
     _kubectl(room, "wait", "pod/standin", "--for=condition=Ready", "--timeout=30s")
 
     answer = _kubectl(room, "get", "--raw", "/api/v1/namespaces/default/pods/standin:8080/proxy/any")
