@@ -191,10 +191,12 @@ def _outer(first: int) -> int:
 @pytest.fixture(scope="module")
 def room(binary: Path) -> Iterator[Room]:
     """One room for all tests that leave it as it was."""
-    os.environ["UPGRADER_LAB_BINARY"] = str(binary)
     images = {"shop/standin": {"run": "standin"}, "shop/zen": {"run": "python", "module": "this"}}
-    with Room.up(f"test-{uuid.uuid4().hex[:8]}", nodes=2, images=images) as made:
-        yield made
+    name = f"test-{uuid.uuid4().hex[:8]}"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("UPGRADER_LAB_BINARY", str(binary))
+        with Room.up(name, nodes=2, images=images) as made:
+            yield made
 
 
 def _kubectl(room: Room, *arguments: str) -> str:
