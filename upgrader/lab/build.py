@@ -102,7 +102,8 @@ class Build:
 
     @property
     def _workshop(self) -> Path:
-        return self.cache / f"{self.sources.digest}.building"
+        """The one place to build in: what an interrupted build of other sources compiled is of use, too."""
+        return self.cache / "building"
 
     @contextlib.contextmanager
     def _lock(self) -> Iterator[None]:
