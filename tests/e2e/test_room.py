@@ -191,9 +191,12 @@ def _outer(first: int) -> int:
 @pytest.fixture(scope="module")
 def room(binary: Path) -> Iterator[Room]:
     """One room for all tests that leave it as it was."""
-    os.environ["UPGRADER_LAB_BINARY"] = str(binary)
-    with Room.up(f"test-{uuid.uuid4().hex[:8]}", nodes=2) as made:
-        yield made
+    images = {"shop/standin": {"run": "standin"}, "shop/zen": {"run": "python", "module": "this"}}
+    name = f"test-{uuid.uuid4().hex[:8]}"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("UPGRADER_LAB_BINARY", str(binary))
+        with Room.up(name, nodes=2, images=images) as made:
+            yield made
 
 
 def _kubectl(room: Room, *arguments: str) -> str:
@@ -273,6 +276,54 @@ def test_the_room_has_no_way_out_and_no_port_on_the_host(room: Room) -> None:
 def test_a_second_room_of_the_same_name_is_refused(room: Room) -> None:
     with pytest.raises(Refused, match=room.name):
         Room.up(room.name)
+
+
+def _run_pod(room: Room, image: str, *arguments: str) -> str:
+    """Run a pod of that image to its end, and return what it printed."""
+    name = f"pod-{uuid.uuid4().hex[:8]}"
+    extra = ["--", *arguments] if arguments else []
+    _kubectl(room, "run", name, f"--image={image}", "--restart=Never", *extra)
+    _kubectl(room, "wait", f"pod/{name}", "--for=jsonpath={.status.phase}=Succeeded", "--timeout=30s")
+    return _kubectl(room, "logs", name)
+
+
+@pytest.mark.parametrize(
+    ("image", "arguments", "printed"),
+    [
+        ("busybox:1.36", ["-c", "echo in $0"], "in "),
+        ("docker.io/envoyproxy/envoy:v1.40.0", ["--version"], "version:"),
+        ("bitnami/kubectl:1.37", ["version", "--client"], "v1.37"),
+        ("shop/zen", [], "The Zen of Python"),
+    ],
+)
+def test_images_run_the_programs_they_stand_for(
+    room: Room, image: str, arguments: list[str], printed: str
+) -> None:
+    assert printed in _run_pod(room, image, *arguments)
+
+
+def test_a_standin_turns_ready_and_serves(room: Room) -> None:
+    probe = {"httpGet": {"port": 8080, "path": "/"}, "periodSeconds": 1}
+    container = {"name": "standin", "image": "shop/standin", "readinessProbe": probe}
+    pod = {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": "standin"},
+        "spec": {"containers": [container]},
+    }
+    room.run(["kubectl", "create", "-f", "-"], input=json.dumps(pod))
+    _kubectl(room, "wait", "pod/standin", "--for=condition=Ready", "--timeout=30s")
+
+    answer = _kubectl(room, "get", "--raw", "/api/v1/namespaces/default/pods/standin:8080/proxy/any")
+
+    assert answer == "ok\n"
+
+
+def test_an_image_in_no_table_is_not_pulled(room: Room) -> None:
+    _kubectl(room, "run", "unknown", "--image=shop/unknown", "--restart=Never")
+
+    reason = "jsonpath={.status.containerStatuses[0].state.waiting.reason}"
+    _kubectl(room, "wait", "pod/unknown", f"--for={reason}=ErrImagePull", "--timeout=30s")
 
 
 def test_two_rooms_side_by_side_know_nothing_of_each_other(room: Room) -> None:
