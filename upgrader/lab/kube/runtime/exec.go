@@ -11,6 +11,7 @@ import (
 	"syscall"
 	"time"
 
+	"a.upgrader.dev/pid1"
 	"golang.org/x/sys/unix"
 	rt "k8s.io/cri-api/pkg/apis/runtime/v1"
 	utilexec "k8s.io/utils/exec"
@@ -91,7 +92,7 @@ func join(process *os.Process) error {
 }
 
 func startInside(ctx context.Context, c *container, command []string, connect func(*exec.Cmd) error) (*exec.Cmd, error) {
-	program, err := findProgram(command[0], c.env, c.dir)
+	program, err := pid1.FindProgram(command[0], c.env, c.dir)
 	if err != nil {
 		return nil, err
 	}
