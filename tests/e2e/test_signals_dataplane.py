@@ -10,7 +10,7 @@ from typing import Any, cast
 
 import pytest
 
-from tests.e2e.loopback import KEY, NEW, OLD, Gateway, Plane, wait_for
+from tests.e2e.dataplane import KEY, NEW, OLD, Gateway, Plane, wait_for
 from tests.signals.fakes import pod
 from upgrader.adapters.clock import SystemClock
 from upgrader.adapters.http import HttpClient
