@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
@@ -16,7 +17,7 @@ from upgrader.model.reading import Fact, Weight
 from upgrader.model.run import Run
 from upgrader.report.live import LiveView
 from upgrader.report.panels import Picture, draw
-from upgrader.report.standing import needs
+from upgrader.report.standing import needs, splits, waits_for
 
 
 def console(width: int = 80, height: int = 24, **more: bool | str) -> Console:
@@ -99,12 +100,54 @@ def test_no_picture_is_larger_than_its_terminal(
     view = LiveView(console(width, height))
     facts = tuple(Fact(Weight.HOLD, f"rule-{n}", "a pod waits for a node " * 9) for n in range(5))
 
-    for run, record in chapters(stage.journal.lines):
+    for run, record in list(chapters(stage.journal.lines))[::5]:
         seen = {name: replace(reading, facts=facts) for name, reading in run.latest.items()}
         view.show(replace(run, latest=seen), record)
         lines = view.picture().plain.split("\n")
         assert len(lines) < height
         assert max(map(len, lines)) <= width
+
+
+def test_pods_are_shown_by_group_where_the_reading_knows_groups() -> None:
+    run = after(told(), at_first_gate)
+    values = {
+        "ext auth new_ready": 1.0,
+        "ext auth new_total": 2.0,
+        "proxies new_ready": 0.0,
+        "proxies new_total": 0.0,
+    }
+    pods = replace(run.latest["rollout"], values=values)
+
+    shown = splits(replace(run, latest={**run.latest, "rollout": pods}))
+
+    assert [(each.name, each.new) for each in shown] == [
+        ("ext auth", (1, 2)),
+        ("proxies", (0, 0)),
+        ("envoy", (2, 2)),
+    ]
+
+
+def test_a_gate_that_can_never_pass_says_what_it_lacks() -> None:
+    """No countdown to a moment that will not come."""
+    run = after(told(), at_first_gate)
+
+    wait = waits_for(run, run.at, {"envoy_stats": math.inf})
+
+    assert wait is not None
+    assert (wait.ratio, math.isinf(wait.left_seconds)) == (0.0, True)
+    assert wait.detail == "envoy_stats sees too little traffic to rule out 20% failures"
+    shown = draw(Picture(run, run.at, {"envoy_stats": math.inf}), console()).plain
+    assert "0:06  envoy_stats sees too little traffic" in shown
+
+
+def test_only_the_phase_is_shown_in_reverse() -> None:
+    """A style that ran on would paint the line, as it did once."""
+    run = after(told(bad), lambda run: run.phase is Phase.HOLDING)
+
+    text = draw(Picture(run, run.at, {}), console())
+
+    assert [text.plain[s.start : s.end] for s in text.spans if "reverse" in str(s.style)] == [" HOLDING "]
+    assert not text.style
 
 
 def test_a_fact_is_shown_with_the_gravest_first() -> None:
@@ -122,7 +165,8 @@ def test_a_fact_is_shown_with_the_gravest_first() -> None:
 def test_a_blind_signal_says_so_beside_its_last_numbers() -> None:
     shown = screen_of(told(blind), lambda run: run.phase is Phase.HOLDING)
 
-    assert "blind for 3 s: connection refused" in shown
+    assert "0.93  blind for 3 s\n" in shown
+    assert "! envoy_stats: connection refused" in shown
 
 
 def test_the_clocks_run_on_between_two_records() -> None:

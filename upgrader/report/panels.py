@@ -104,8 +104,8 @@ def _title(picture: Picture, width: int) -> Iterator[Text]:
     run = picture.run
     place = str(run.measured.get("context") or "")
     yield _apart(Text(f"{release_name(run)}  {route(run)}", style="bold"), Text(place), width)
-    left = Text(f" {spoken(run.phase).upper()} ", style=f"{_PHASE_STYLES[run.phase]} reverse")
-    left.append(f"  {_headline(run)}", style="not bold not reverse default")
+    shout = (f" {spoken(run.phase).upper()} ", f"{_PHASE_STYLES[run.phase]} reverse")
+    left = Text.assemble(shout, f"  {_headline(run)}")
     right = Text(f"{run_id(run)}  {ticking(picture.now - run.began)}", style="dim")
     yield _apart(left, right, width)
 
@@ -127,7 +127,7 @@ def _apart(left: Text, right: Text, width: int) -> Text:
     if right.cell_len > room:
         right = right.copy()
         right.truncate(max(0, room), overflow="ellipsis")
-    return left + Text(" " * max(2, width - left.cell_len - right.cell_len)) + right if right.plain else left
+    return Text.assemble(left, " " * max(2, width - left.cell_len - right.cell_len), right)
 
 
 def _progress(picture: Picture, width: int) -> Iterator[Text]:
@@ -283,5 +283,7 @@ def _told(picture: Picture, console: Console, room: int) -> list[Text]:
         if len(lines) + len(shown) > room:
             break
         times = [clock_time(at), *[" " * 8] * (len(shown) - 1)]
-        lines[:0] = [Text(f"{time} ", style="dim") + line for time, line in zip(times, shown, strict=True)]
+        lines[:0] = [
+            Text.assemble((f"{time} ", "dim"), line) for time, line in zip(times, shown, strict=True)
+        ]
     return lines

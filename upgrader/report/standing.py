@@ -134,7 +134,7 @@ def splits(run: Run) -> tuple[Split, ...]:
             label = prefix.strip() or name
             found.append(Split(label, word, old, new))
         if reading.error and name not in run.meters:
-            found.append(Split(name, word, (0, 0), (0, 0), reading.error))
+            found.append(Split(name, word, (0, 0), (0, 0), error="blind"))
     return tuple(sorted(found, key=lambda split: split.word == "healthy"))
 
 
@@ -143,17 +143,19 @@ def _side(values: Mapping[str, float], prefix: str, side: str, word: str) -> tup
 
 
 def facts(run: Run) -> tuple[Fact, ...]:
-    """Return what the latest readings say that needs no statistics, the gravest first."""
+    """Return what the latest readings say that needs no statistics, and why one is blind; gravest first."""
     said = [fact for reading in run.latest.values() for fact in reading.facts]
+    blind = [reading for reading in run.latest.values() if reading.error]
+    said += [Fact(Weight.HOLD, "blind", f"{reading.signal}: {reading.error}") for reading in blind]
     return tuple(sorted(said, key=lambda fact: _URGENT[fact.weight]))
 
 
 def silence(run: Run, signal: str, now: float) -> str:
-    """Say for how long and why a signal has had no usable data, or the empty text."""
+    """Say for how long a signal has had no usable data, or the empty text; why is in its last reading."""
     reading = run.latest.get(signal)
     if reading is None or not reading.error:
         return ""
-    return f"blind for {seconds(now - run.good_at.get(signal, run.began))}: {reading.error}"
+    return f"blind for {seconds(now - run.good_at.get(signal, run.began))}"
 
 
 def steps_over(run: Run) -> float:
