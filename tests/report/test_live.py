@@ -14,7 +14,7 @@ from tests.report.journals import RUN, after, bad, blind, chapters, told
 from tests.scenario.stage import Stage
 from upgrader.model.phase import Phase
 from upgrader.model.reading import Fact, Weight
-from upgrader.model.run import Run
+from upgrader.model.run import Run, Totals
 from upgrader.report.live import LiveView
 from upgrader.report.panels import Picture, draw
 from upgrader.report.standing import needs, splits, waits_for
@@ -125,6 +125,24 @@ def test_pods_are_shown_by_group_where_the_reading_knows_groups() -> None:
         ("proxies", (0, 0)),
         ("envoy", (2, 2)),
     ]
+
+
+def test_large_numbers_take_room_from_names_never_from_the_evidence() -> None:
+    """A long probe's name may be cut off; the column an operator looks at may not."""
+    run = after(told(bad), lambda run: run.phase is Phase.HOLDING)
+    name = "synthetic 401 /orders/of/a/customer"
+    policy = replace(run.policy, signals={name: run.policy.signals["envoy_stats"]})
+    many = Totals(1_234_567, 12_345, 11_234_567, 123)
+    big = replace(
+        run, policy=policy, totals={name: many}, meters={name: run.meters["envoy_stats"]}, latest={}
+    )
+
+    rows = draw(Picture(big, big.at, {}), console()).plain.splitlines()
+    row = next(line for line in rows if line.startswith("synthetic"))
+
+    assert row.startswith("synthetic 401 /ord")
+    assert row.endswith("11,234,567     123  0.0011 %  1,234,567  12,345  1 %  25")
+    assert len(row) <= 80
 
 
 def test_a_gate_that_can_never_pass_says_what_it_lacks() -> None:

@@ -82,7 +82,7 @@ def draw(picture: Picture, console: Console) -> Text:
     head = [*_title(picture, width), *_progress(picture, width)]
     if roomy:
         head += _steps(run, width)
-    parts = [head, _splits(run), _requests(picture), [*_evidence(run, width), *_facts(run)]]
+    parts = [head, _splits(run, width), _requests(picture, width), [*_evidence(run, width), *_facts(run)]]
     lines = [line for part in parts if part for line in (*([Text()] if roomy else []), *part)][roomy:]
     lines.append(Text(f"{'─── UTC ':─<{width}}", style="dim"))
     room = max(LEAST_SENTENCES, height - len(lines))
@@ -177,9 +177,9 @@ def _mark(run: Run, number: int) -> tuple[str, str]:
     return ("✔", "green") if is_past else ("▶", _PHASE_STYLES[run.phase])
 
 
-def _splits(run: Run) -> list[Text]:
+def _splits(run: Run, width: int) -> list[Text]:
     rows = [_split(split) for split in splits(run)]
-    return _table([_head("pods"), _head("old"), _head("new"), Text("")], rows) if rows else []
+    return _table([_head("pods"), _head("old"), _head("new"), Text("")], rows, width) if rows else []
 
 
 def _split(split: Split) -> list[Text]:
@@ -196,7 +196,7 @@ def _head(text: str) -> Text:
     return Text(text, style="dim")
 
 
-def _requests(picture: Picture) -> list[Text]:
+def _requests(picture: Picture, width: int) -> list[Text]:
     """Return what each counting signal has counted so far, and its evidence."""
     run = picture.run
     heads = [_head(each) for each in ("requests", "old", "failed", "", "new", "failed", "", "E", "")]
@@ -214,7 +214,7 @@ def _requests(picture: Picture) -> list[Text]:
                 Text(silence(run, name, picture.now), style="yellow"),
             ]
         )
-    return _table(heads, rows) if rows else []
+    return _table(heads, rows, width) if rows else []
 
 
 def _failed(failures: float, requests: float, style: str) -> tuple[Text, Text]:
@@ -222,21 +222,25 @@ def _failed(failures: float, requests: float, style: str) -> tuple[Text, Text]:
     return Text(count(failures), style=style), Text(ratio(failures, requests), style=style)
 
 
-def _table(head: list[Text], rows: Sequence[list[Text]]) -> list[Text]:
-    """Align columns: the first and the last to the left, numbers to the right."""
+def _table(head: list[Text], rows: Sequence[list[Text]], width: int) -> list[Text]:
+    """Align columns: the first and the last to the left, numbers to the right; names give way to numbers."""
     table = [head, *rows]
-    widths = [max(row[column].cell_len for row in table) for column in range(len(head))]
-    widths[0] = max(widths[0], _NAME)
-    lines = []
-    for row in table:
-        line = Text()
-        for column, (cell, size) in enumerate(zip(row, widths, strict=True)):
-            pad = " " * (size - cell.cell_len)
-            left = column in (0, len(head) - 1)
-            line += (cell + pad if left else Text(pad) + cell) + "  "
-        line.rstrip()
-        lines.append(line)
-    return lines
+    sizes = [max(row[column].cell_len for row in table) for column in range(len(head))]
+    room = width - sum(sizes[1:]) - 2 * (len(sizes) - 1)
+    sizes[0] = min(max(sizes[0], _NAME), max(room, _NAME))
+    return [_aligned(row, sizes) for row in table]
+
+
+def _aligned(row: Sequence[Text], sizes: Sequence[int]) -> Text:
+    line = Text()
+    for column, (cell, size) in enumerate(zip(row, sizes, strict=True)):
+        shown = cell.copy()
+        shown.truncate(size, overflow="ellipsis")
+        pad = " " * (size - shown.cell_len)
+        left = column in (0, len(sizes) - 1)
+        line = Text.assemble(line, *((shown, pad) if left else (pad, shown)), "  ")
+    line.rstrip()
+    return line
 
 
 def _heat(evidence: float, run: Run) -> str:
