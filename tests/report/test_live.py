@@ -17,7 +17,7 @@ from upgrader.model.reading import Fact, Weight
 from upgrader.model.run import Run, Totals
 from upgrader.report.live import LiveView
 from upgrader.report.panels import Picture, draw
-from upgrader.report.standing import needs, splits, waits_for
+from upgrader.report.standing import needs, waits_for
 
 
 def console(width: int = 80, height: int = 24, **more: bool | str) -> Console:
@@ -109,22 +109,20 @@ def test_no_picture_is_larger_than_its_terminal(
 
 
 def test_pods_are_shown_by_group_where_the_reading_knows_groups() -> None:
+    """All groups where there is room, else the one that is being rolled."""
     run = after(told(), at_first_gate)
-    values = {
-        "ext auth new_ready": 1.0,
-        "ext auth new_total": 2.0,
-        "proxies new_ready": 0.0,
-        "proxies new_total": 0.0,
-    }
-    pods = replace(run.latest["rollout"], values=values)
+    values = {"auth wanted": 2.0, "auth wanted_new": 2.0, "proxies wanted": 20.0, "proxies wanted_new": 2.0}
+    pods = replace(run.latest["rollout"], values={**run.latest["rollout"].values, **values})
+    steps = tuple(replace(step, settings={"group": "proxies"}) for step in run.steps)
+    grouped = replace(run, latest={**run.latest, "rollout": pods}, steps=steps)
 
-    shown = splits(replace(run, latest={**run.latest, "rollout": pods}))
+    small, large = (draw(Picture(grouped, run.at, {}), console(80, height)).plain for height in (24, 40))
 
-    assert [(each.name, each.new) for each in shown] == [
-        ("ext auth", (1, 2)),
-        ("proxies", (0, 0)),
-        ("envoy", (2, 2)),
-    ]
+    rows = [line.split() for line in large.splitlines()]
+    assert ["auth", "0/2", "2/2", "wanted"] in rows
+    assert ["proxies", "18/20", "2/20", "wanted"] in rows
+    assert ["proxies", "18/20", "2/20", "wanted"] in [line.split() for line in small.splitlines()]
+    assert "auth" not in small
 
 
 def test_large_numbers_take_room_from_names_never_from_the_evidence() -> None:

@@ -16,7 +16,17 @@ from upgrader.model.phase import EXIT_CODES, TERMINAL, Phase
 from upgrader.model.policy import BRAKE_EVIDENCE
 from upgrader.model.reading import Weight
 from upgrader.model.run import Run
-from upgrader.report.standing import Split, Wait, facts, is_gating, silence, splits, steps_over, waits_for
+from upgrader.report.standing import (
+    Split,
+    Wait,
+    ceiling_odds,
+    facts,
+    is_gating,
+    silence,
+    splits,
+    steps_over,
+    waits_for,
+)
 from upgrader.report.wording import (
     clock_time,
     count,
@@ -82,7 +92,12 @@ def draw(picture: Picture, console: Console) -> Text:
     head = [*_title(picture, width), *_progress(picture, width)]
     if roomy:
         head += _steps(run, width)
-    parts = [head, _splits(run, width), _requests(picture, width), [*_evidence(run, width), *_facts(run)]]
+    parts = [
+        head,
+        _splits(run, width, roomy=roomy),
+        _requests(picture, width),
+        [*_evidence(run, width), *_facts(run)],
+    ]
     lines = [line for part in parts if part for line in (*([Text()] if roomy else []), *part)][roomy:]
     lines.append(Text(f"{'─── UTC ':─<{width}}", style="dim"))
     room = max(LEAST_SENTENCES, height - len(lines))
@@ -177,19 +192,23 @@ def _mark(run: Run, number: int) -> tuple[str, str]:
     return ("✔", "green") if is_past else ("▶", _PHASE_STYLES[run.phase])
 
 
-def _splits(run: Run, width: int) -> list[Text]:
-    rows = [_split(split) for split in splits(run)]
+def _splits(run: Run, width: int, *, roomy: bool) -> list[Text]:
+    group = run.step.settings.get("group")
+    shown = [one for one in splits(run) if roomy or one.word != "wanted" or one.name == group]
+    rows = [_split(split) for split in shown]
     return _table([_head("pods"), _head("old"), _head("new"), Text("")], rows, width) if rows else []
 
 
 def _split(split: Split) -> list[Text]:
     if split.error:
         return [Text(split.name), Text("?"), Text("?"), Text(one_line(split.error), style="yellow")]
-    return [Text(split.name), *(_of(*side) for side in (split.old, split.new)), Text(split.word)]
+    is_split = split.word == "wanted"
+    sides = [_of(*side, style="" if is_split else "yellow") for side in (split.old, split.new)]
+    return [Text(split.name), *sides, Text(split.word)]
 
 
-def _of(good: float, total: float) -> Text:
-    return Text(f"{count(good)}/{count(total)}", style="" if good >= total else "yellow")
+def _of(good: float, total: float, *, style: str) -> Text:
+    return Text(f"{count(good)}/{count(total)}", style="" if good >= total else style)
 
 
 def _head(text: str) -> Text:
@@ -211,10 +230,17 @@ def _requests(picture: Picture, width: int) -> list[Text]:
                 Text(count(total.new_requests)),
                 *_failed(total.new_failures, total.new_requests, "red"),
                 Text(odds(evidence), style=_heat(evidence, run)),
-                Text(silence(run, name, picture.now), style="yellow"),
+                Text(_beside(picture, name), style="yellow"),
             ]
         )
     return _table(heads, rows, width) if rows else []
+
+
+def _beside(picture: Picture, name: str) -> str:
+    """Say what makes a signal's numbers less, or more, than they seem."""
+    over = ceiling_odds(picture.run, name)
+    said = f"ceiling E {odds(over)}" if over >= BRAKE_EVIDENCE else ""
+    return silence(picture.run, name, picture.now) or said
 
 
 def _failed(failures: float, requests: float, style: str) -> tuple[Text, Text]:
