@@ -43,6 +43,7 @@ _ACT_NAMES = {
     (Kind.DONE, "undo"): "step.undone",
     (Kind.DONE, "wait"): "run.delayed",
     (Kind.DONE, "verify"): "difference.found",
+    (Kind.DONE, "see"): "fact.seen",
 }
 _WARNINGS = frozenset(
     {"run.held", "run.paused", "run.refused", "run.aborted", "run.delayed", "difference.found"}
@@ -85,7 +86,7 @@ def change_body(run: Run, record: Record) -> dict[str, Any] | None:
         "run": run_id(run),
         "release": release_name(run),
         "phase": run.phase.value,
-        "step": record.step or run.step.id,
+        "step": record.step if record.step in {step.id for step in run.steps} else run.step.id,
         "sentence": said,
         "elapsed_seconds": round(record.at - run.began, 3),
         "evidence_odds": round(run.evidence, 4),
