@@ -296,9 +296,9 @@ def doctor(
     state: State = None,
 ) -> None:
     """Look what works from here: programs, cluster, rights, and how proxies are reached."""
-    from upgrader.report.doctor import doctor_lines
+    from upgrader.doctor import examine
 
-    lines, well = doctor_lines(_flags(state, kubeconfig, context), playbook)
+    lines, well = examine(_flags(state, kubeconfig, context), playbook)
     typer.echo("\n".join(lines))
     raise typer.Exit(ExitCode.COMPLETED if well else ExitCode.REFUSED)
 

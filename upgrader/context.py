@@ -157,7 +157,7 @@ def _ports(loaded: LoadedPlaybook, flags: Flags, kube: KubeApi, folder: Path) ->
     from upgrader.adapters.helm_values import Values
     from upgrader.adapters.http import HttpClient
     from upgrader.adapters.prober import BackgroundProber
-    from upgrader.adapters.sweep import DirectSweep
+    from upgrader.adapters.sweep import sweep_by
 
     background = BackgroundLoop()
     release = loaded.playbook.release
@@ -170,13 +170,15 @@ def _ports(loaded: LoadedPlaybook, flags: Flags, kube: KubeApi, folder: Path) ->
         chart_version=release.chart.to_version,
         values=Values(loaded.values_files, release.values.env),
     )
-    helm = HelmRelease.of(target, kube=kube, scope=kube.is_namespaced, redactor=redactor, environment=flags.environ)
+    helm = HelmRelease.of(
+        target, kube=kube, scope=kube.is_namespaced, redactor=redactor, environment=flags.environ
+    )
     return Ports(
         clock=SystemClock(),
         kube=kube,
         helm=helm,
         http=HttpClient(background),
-        sweep=lambda reach: DirectSweep(background),
+        sweep=lambda reach: sweep_by(reach, kube),
         prober=lambda spec: BackgroundProber(spec, background),
     )
 
@@ -184,8 +186,10 @@ def _ports(loaded: LoadedPlaybook, flags: Flags, kube: KubeApi, folder: Path) ->
 def _signals(loaded: LoadedPlaybook, ports: Ports) -> tuple[Signal, ...]:
     """Build what the playbook names, and the rollout signal, without which nothing can be judged."""
     book = loaded.playbook
-    named = [("signals", one) for one in book.signals if one.kind != "rollout"]
-    named += [("balancers", one) for one in book.balancers]
+    named = [
+        *(("signals", one) for one in book.signals if one.kind != "rollout"),
+        *(("balancers", one) for one in book.balancers),
+    ]
     made = [plugins.find(kind, one.kind).build(_plain(loaded.settings(one)), ports) for kind, one in named]
     return (plugins.find("signals", "rollout").build({}, ports), *made)
 
@@ -223,6 +227,7 @@ def _policy(bench: Bench, steps: Sequence[StepPlan]) -> Policy:
         false_alarm=book.limits.false_alarm,
         tolerate=book.limits.error_ratio.tolerate,
         exclude=book.limits.error_ratio.exclude,
+        ceiling=book.limits.error_ratio.ceiling,
         old_ref=USUAL_FAILURES,
         stand_seconds=stand,
         bake_seconds=bake,

@@ -248,6 +248,21 @@ ROLLOUT = (
         all_of(proxies("spec.strategy", GONE), proxies("spec.replicas", 4)),
         "may miss 1 of 4",
     ),
+    Row(
+        "kind-unsupported",
+        "a bare pod elsewhere",
+        None,
+        add(
+            an_object(
+                "v1",
+                "Pod",
+                name="bare",
+                metadata={"labels": {"app": "gateway"}, "namespace": "elsewhere"},
+                spec={"containers": []},
+            ),
+            to="near",
+        ),
+    ),
     Row("strategy-dips", "none", None, nothing),
     Row("host-port", "port", WARN, proxy("ports.0.hostPort", 80), "port 80"),
     Row("host-port", "network", WARN, proxies("spec.template.spec.hostNetwork", True)),
@@ -273,6 +288,13 @@ DRAINS = (
         WARN,
         proxy("lifecycle", pre_stop("healthcheck/fail; sleep 2.2")),
         "slack 0.2 s",
+    ),
+    Row(
+        "drain-budget",
+        "to the second",
+        WARN,
+        proxy("lifecycle", pre_stop("healthcheck/fail; sleep 2")),
+        "slack 0 s",
     ),
     Row("drain-budget", "endpoints only", BLOCK, NO_FRONT, "slack -7.5 s"),
     Row(
@@ -300,6 +322,15 @@ DRAINS = (
         BLOCK,
         proxies("spec.template.spec.terminationGracePeriodSeconds", 10),
         "preStop 5.5 s, slack -0.5 s",
+    ),
+    Row(
+        "drain-grace",
+        "to the second",
+        None,
+        all_of(
+            proxy("lifecycle", pre_stop("healthcheck/fail; sleep 5")),
+            proxies("spec.template.spec.terminationGracePeriodSeconds", 10),
+        ),
     ),
     Row("drain-grace", "default", None, proxies("spec.template.spec.terminationGracePeriodSeconds", GONE)),
     Row(

@@ -266,6 +266,12 @@ HOOKS = (
     Row(
         "hook-recreated", "a Secret", WARN, add(hook("Secret", "certs", events="pre-upgrade"), to="new_hooks")
     ),
+    Row(
+        "hook-recreated",
+        "of an install",
+        None,
+        add(hook("Secret", "certs", events="pre-install"), to="new_hooks"),
+    ),
     Row("hook-recreated", "a Job", None, add(hook("Job", "migrate", events="pre-upgrade"), to="new_hooks")),
 )
 

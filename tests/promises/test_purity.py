@@ -36,6 +36,8 @@ PATH_ACTS = _words(
 EXCEPTIONS = {
     # The wiring: where the environment, a run's id and the programs on PATH come from.
     "upgrader.context": frozenset({"os", "secrets", "shutil"}),
+    # What it is for: to look at this machine.
+    "upgrader.doctor": frozenset({"os", "platform", "shutil"}),
 }
 """Module → what it imports of the world all the same; each with its reason beside it."""
 

@@ -75,7 +75,7 @@ class Stage:
     def header(self) -> dict[str, Any]:
         """Return a header as a run writes it."""
         signals = {name: SignalPolicy(1.0, weight=1.0, compares_pods=True) for name in self.scripts}
-        policy = Policy(0.001, 0.001, 0.2, 0.001, 4.0, 5.0, 60.0, 300.0, weighed(signals))
+        policy = Policy(0.001, 0.001, 0.2, 0.05, 0.001, 4.0, 5.0, 60.0, 300.0, weighed(signals))
         steps = [{**_fields(step), "gate": step.gate.value} for step in STEPS]
         return {"schema": SCHEMA, "rule": RULE, "policy": policy.to_body(), "steps": steps, "measured": {}}
 

@@ -55,8 +55,20 @@ def test_a_healthy_gateway_has_numbers_and_no_facts() -> None:
         "new_ready": 1,
         "new_total": 1,
         "terminating": 1,
+        f"{SETTLED.group} wanted_new": SETTLED.wanted_new,
+        f"{SETTLED.group} wanted": SETTLED.wanted_new + SETTLED.wanted_old,
     }
     assert reading.error == ""
+
+
+def test_a_workload_that_is_scaled_in_mid_run_is_said() -> None:
+    signal = Rollout(clock=FakeClock())
+    signal.read(fleet(OLD, workloads=(SETTLED,)))
+
+    reading = signal.read(fleet(OLD, workloads=(replace(SETTLED, replicas=SETTLED.replicas + 10),)))
+
+    assert f"from {SETTLED.replicas} to {SETTLED.replicas + 10}" in reading.facts[0].text
+    assert reading.facts[0].weight is Weight.NOTE
 
 
 @pytest.mark.parametrize("changes", [{"waiting": "CrashLoopBackOff", "ready": False}, {"restarts": 2}])

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from upgrader.model.phase import WATCHED, Event, Phase
 from upgrader.model.plugins import Gate
 from upgrader.model.policy import BRAKE_EVIDENCE, CALM_SECONDS
-from upgrader.model.run import Run
+from upgrader.model.run import Run, new_pods
 from upgrader.model.verdict import Judgement, Verdict, backends_missing, judge
 
 SETTLED_SECONDS = 3.0
@@ -15,6 +16,8 @@ SETTLED_SECONDS = 3.0
 GATE_PATIENCE = 10.0
 """A gate that has not passed after this many times its least length is held, and then paused."""
 LEAST_PATIENCE_SECONDS = 300.0
+HALF_A_POD = 0.5
+"""Rounding of a share to whole pods is no growth."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +48,7 @@ def decide(run: Run, now: float) -> Decision:
         now: UTC seconds.
     """
     judged = [judge(run, name, now, _gate(run)) for name in run.policy.signals]
-    judged += [*_evidence(run, now), *_overdue(run, now)]
+    judged += [*_evidence(run, now), *_outgrown(run, now), *_overdue(run, now)]
     breaches = tuple(one.reason for one in judged if one.verdict is Verdict.BREACH)
     if breaches:
         return Decision(Verdict.BREACH, Event.BREACHED if run.phase in WATCHED else None, breaches)
@@ -81,6 +84,18 @@ def _failed(run: Run) -> str:
         if run.policy.signals[name].compares_pods and total.new_requests:
             return f": {total.new_failures:.0f} of {total.new_requests:.0f} requests failed on new pods"
     return ""
+
+
+def _outgrown(run: Run, now: float) -> list[Judgement]:
+    """Hold when more pods are new than has been gated: an autoscaler grows the new version in proportion."""
+    (new, wanted), gated = new_pods(run), max(run.gated_share, run.step.new_share)
+    stood_at_it = run.phase is Phase.HOLDING and now - run.since >= run.policy.stand_seconds
+    if gated == 0 or new <= math.floor(gated * wanted + HALF_A_POD) or stood_at_it:
+        return []
+    text = (
+        f"{new:.0f} of {wanted:.0f} pods are new and {gated:.0%} have been gated: was it scaled in mid-run?"
+    )
+    return [Judgement("rollout", Verdict.TOO_LITTLE, text, holds=True)]
 
 
 def _overdue(run: Run, now: float) -> list[Judgement]:

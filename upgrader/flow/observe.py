@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from upgrader.flow.recorder import Recorder
 from upgrader.model.fleet import Fleet
+from upgrader.model.plugins import Signal
 from upgrader.model.record import Kind
 
 
@@ -28,5 +29,16 @@ def observe(recorder: Recorder, rounds: Rounds) -> Fleet:
     fleet = world.fleet()
     for signal in world.signals:
         if rounds.take(signal.name, signal.interval_seconds, world.ports.clock.monotonic()):
-            recorder.write(Kind.READING, signal.read(fleet).to_body(), step=recorder.run.step.id)
+            _read(recorder, signal, fleet)
     return fleet
+
+
+def _read(recorder: Recorder, signal: Signal, fleet: Fleet) -> None:
+    """Write one reading down, and say what it saw that the one before did not."""
+    known = recorder.run.latest.get(signal.name)
+    before = {fact.rule for fact in known.facts} if known else set()
+    reading = signal.read(fleet)
+    recorder.write(Kind.READING, reading.to_body(), step=recorder.run.step.id)
+    fresh = {fact.rule: fact.text for fact in reading.facts if fact.rule not in before}
+    if fresh:
+        recorder.mark(Kind.DONE, "see", step=f"seen by {signal.name}", facts=fresh)

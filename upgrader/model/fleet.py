@@ -120,12 +120,6 @@ class Fleet:
         """Return the workload of that name, or ``None``."""
         return next((w for w in self.workloads if w.ref.name == name), None)
 
-    def new_share(self, groups: frozenset[str]) -> float:
-        """Return the share of wanted pods that run the new version, 0-1, over the named groups."""
-        mine = [w for w in self.workloads if w.group in groups]
-        wanted = sum(w.wanted_new + w.wanted_old for w in mine)
-        return sum(w.wanted_new for w in mine) / wanted if wanted else 0.0
-
     def of_group(self, group: str) -> tuple[Pod, ...]:
         """Return the pods of one group."""
         return tuple(pod for pod in self.pods if pod.group == group)

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from upgrader.model.evidence import MeterParameters
+from upgrader.model.evidence import CeilingParameters, MeterParameters
 
 BRAKE_EVIDENCE = 10.0
 """Evidence at which nothing more is replaced (design, section 7)."""
@@ -47,6 +47,7 @@ class Policy:
         false_alarm: Chance that a good release is rolled back, whole run, 0-1 (alpha).
         tolerate: Extra share of failed requests that is accepted, 0-1 (eps).
         exclude: The fault each gate must rule out, as a share of failed requests, 0-1.
+        ceiling: The share of failed requests that is too many with no old pod left to compare with, 0-1.
         old_ref: The old version's usual share of failures, 0-1.
         stand_seconds: Least length of a gate.
         bake_seconds: Least length of the bake.
@@ -58,6 +59,7 @@ class Policy:
     false_alarm: float
     tolerate: float
     exclude: float
+    ceiling: float
     old_ref: float
     stand_seconds: float
     bake_seconds: float
@@ -71,6 +73,14 @@ class Policy:
             alpha=self.false_alarm * self.signals[signal].weight,
             tolerate=self.tolerate,
             old_ref=self.old_ref,
+            plan_seconds=self.plan_seconds,
+        )
+
+    def ceiling_meter(self, signal: str) -> CeilingParameters:
+        """Return the parameters of a signal's ceiling meter, which has the same share of the budget."""
+        return CeilingParameters(
+            alpha=self.false_alarm * self.signals[signal].weight,
+            ceiling=self.ceiling,
             plan_seconds=self.plan_seconds,
         )
 

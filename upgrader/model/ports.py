@@ -331,7 +331,9 @@ class Answer:
 class Sweep(Protocol):
     """Read one path from many pods at once, by the way that was found to reach them."""
 
-    reach: str
+    @property
+    def reach(self) -> str:
+        """Return the way in use: ``direct``, ``portforward`` or ``apiserver``."""
 
     def read(
         self, endpoints: Sequence[Endpoint], path: str, *, deadline_seconds: float

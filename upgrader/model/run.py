@@ -7,10 +7,10 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from upgrader.errors import JournalDamaged
-from upgrader.model.evidence import Meter
+from upgrader.model.evidence import CeilingMeter, Counts, Meter
 from upgrader.model.phase import TERMINAL, Event, Phase, next_phase
 from upgrader.model.plugins import Gate, StepPlan
-from upgrader.model.policy import BRAKE_EVIDENCE, Policy
+from upgrader.model.policy import BRAKE_EVIDENCE, LATE_READINGS, Policy
 from upgrader.model.reading import Reading
 from upgrader.model.record import RULE, SCHEMA, Kind, Record
 
@@ -45,10 +45,12 @@ class Run:
         ended: What has ended, in the same words.
         facts: What each step's records said, by step id.
         meters: The evidence meter of each counting signal.
+        ceilings: The same without an old side, fed only while there is none.
         latest: The last reading of each signal.
         good_at: When each signal last had usable data.
         gate_seconds: Seconds of good looks since the step was done, by counting signal.
         gate_since: Since when the gate has waited, holds included; anew after a resume.
+        gated_share: The largest share of new pods of the current group that passed a gate or a hold, 0-1.
         calm_since: Since when the evidence has been below the brake's mark.
         verdict: The body of the last verdict.
         reason: Why the phase was entered.
@@ -71,10 +73,12 @@ class Run:
     ended: frozenset[str] = frozenset()
     facts: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     meters: Mapping[str, Meter] = field(default_factory=dict)
+    ceilings: Mapping[str, CeilingMeter] = field(default_factory=dict)
     latest: Mapping[str, Reading] = field(default_factory=dict)
     good_at: Mapping[str, float] = field(default_factory=dict)
     gate_seconds: Mapping[str, float] = field(default_factory=dict)
     gate_since: float = 0.0
+    gated_share: float = 0.0
     calm_since: float = 0.0
     verdict: Mapping[str, Any] = field(default_factory=dict)
     reason: str = ""
@@ -127,6 +131,17 @@ class Run:
         return replace(folded, seq=record.seq, prev=record.digest(), at=record.at)
 
 
+def new_pods(run: Run) -> tuple[float, float]:
+    """Return how many pods of the current step's group shall be new, and how many there shall be in all.
+
+    As the watch last saw the ReplicaSets; 0 of 0 before it did, and for steps that concern no one group.
+    """
+    group, values = run.step.settings.get("group", ""), run.latest.get("rollout")
+    if not group or values is None:
+        return 0.0, 0.0
+    return values.values.get(f"{group} wanted_new", 0.0), values.values.get(f"{group} wanted", 0.0)
+
+
 def open_run(record: Record) -> Run:
     """Begin a run from its header.
 
@@ -153,6 +168,11 @@ def open_run(record: Record) -> Run:
         began=record.at,
         calm_since=record.at,
         meters={name: Meter(policy.meter(name)) for name in policy.counting},
+        ceilings={
+            name: CeilingMeter(policy.ceiling_meter(name))
+            for name in policy.counting
+            if policy.signals[name].compares_pods
+        },
         totals={name: Totals() for name in policy.counting},
     )
 
@@ -200,14 +220,23 @@ def _fold_reading(run: Run, record: Record) -> Run:
         was.old_requests + counts.old_requests,
         was.old_failures + counts.old_failures,
     )
-    stood = run.gate_seconds.get(reading.signal, 0.0)
+    # What was not looked at during a gap was not seen to be good.
+    looked = min(counts.seconds, LATE_READINGS * run.policy.signals[reading.signal].interval_seconds)
+    stood = run.gate_seconds.get(reading.signal, 0.0) + looked
     fed = replace(
-        run,
-        meters={**run.meters, reading.signal: run.meters[reading.signal].look(counts)},
+        _fed(run, reading.signal, counts),
         totals={**run.totals, reading.signal: total},
-        gate_seconds={**run.gate_seconds, reading.signal: stood + counts.seconds},
+        gate_seconds={**run.gate_seconds, reading.signal: stood},
     )
     return fed if fed.evidence < BRAKE_EVIDENCE else replace(fed, calm_since=record.at)
+
+
+def _fed(run: Run, signal: str, counts: Counts) -> Run:
+    """Feed the meter of a signal, and its ceiling meter where there is nothing to compare with."""
+    meters = {**run.meters, signal: run.meters[signal].look(counts)}
+    if counts.old_requests or signal not in run.ceilings:
+        return replace(run, meters=meters)
+    return replace(run, meters=meters, ceilings={**run.ceilings, signal: run.ceilings[signal].look(counts)})
 
 
 def _fold_verdict(run: Run, record: Record) -> Run:
@@ -227,11 +256,19 @@ def _fold_event(run: Run, record: Record) -> Run:
         reason=str(record.body.get("reason", "")),
         came_from=run.phase if phase is Phase.HOLDING else run.came_from,
     )
+    if event is Event.CLEARED and run.phase is Phase.HOLDING:
+        new, wanted = new_pods(run)
+        return replace(moved, gated_share=max(run.gated_share, new / wanted if wanted else 0.0))
     if event is Event.APPLIED:
         return replace(moved, gate_seconds={}, gate_since=record.at)
     if event is Event.RESUMED:
         return replace(moved, gate_since=record.at)
-    return replace(moved, index=run.index + 1) if event is Event.ADVANCED else moved
+    if event is Event.ADVANCED:
+        following = run.steps[run.index + 1].settings.get("group")
+        is_same_group = following == run.step.settings.get("group")
+        gated = max(run.gated_share, run.step.new_share) if is_same_group else 0.0
+        return replace(moved, index=run.index + 1, gated_share=gated)
+    return moved
 
 
 _FOLDS = {

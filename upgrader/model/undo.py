@@ -10,8 +10,8 @@ from upgrader.model.measure import REASON, RUN, UNDO
 from upgrader.model.run import Run
 
 CLEAR_OWNERS = '[{"op":"replace","path":"/metadata/managedFields","value":[{}]}]'
-"""Strips all field owners of an object, as the Kubernetes docs (server-side apply, "Clearing managedFields") say.
-Otherwise Helm 4's rollback conflicts with the strategy we set."""
+"""Strips all field owners of an object (Kubernetes docs, server-side apply, "Clearing managedFields"); else
+Helm 4's rollback conflicts with the strategy we set."""
 
 
 def undo_commands(run: Run) -> tuple[str, ...]:

@@ -106,7 +106,17 @@ def _doubt(run: Run, signal: str, reading: Reading | None, now: float) -> Judgem
     return None
 
 
-_RULES: tuple[_Rule, ...] = (_breach, _blind, _partial, _silent, _doubt)
+def _ceiling(run: Run, signal: str, reading: Reading | None, now: float) -> Judgement | None:
+    """With no old pod left, a failure rate above the ceiling is proof of its own."""
+    meter = run.ceilings.get(signal)
+    if meter is None or not meter.breached:
+        return None
+    limit = f"{run.policy.ceiling:.1%} of requests"
+    text = f"new pods fail more than {limit}, and no old pod is left to compare with"
+    return Judgement(signal, Verdict.BREACH, text, holds=True)
+
+
+_RULES: tuple[_Rule, ...] = (_breach, _ceiling, _blind, _partial, _silent, _doubt)
 
 
 def _stands(run: Run, signal: str, gate: Gate) -> Judgement | None:

@@ -129,8 +129,8 @@ def detection(shown: Shown) -> Iterator[Mapping[str, float | str]]:
             continue
         for fault in FAULTS:
             seconds = time_to_see(meter, fault=fault, share=step.new_share, rate=rate)
-            row = {"step": step.id, "fault": fault, "seconds": seconds}
-            yield row | {"failed": rate * step.new_share * fault * seconds}
+            failed = rate * step.new_share * fault * seconds
+            yield {"step": step.id, "fault": fault, "seconds": seconds, "failed": failed}
 
 
 def _worst(shown: Shown) -> Iterator[str]:

@@ -53,6 +53,7 @@ class Rollout:
         self._clock = clock
         self._cannot_start: Mapping[str, int] = {}
         self._restarts: Mapping[str, int] = {}
+        self._replicas: dict[str, int] = {}
 
     def read(self, fleet: Fleet) -> Reading:
         """Look once at what the watch holds."""
@@ -95,8 +96,17 @@ class Rollout:
         yield _fact(Weight.HOLD, "pending", new, lambda pod: _pending(pod, now))
         yield _fact(Weight.HOLD, "old-not-ready", old, _not_ready)
         yield _fact(Weight.NOTE, "old-restarted", old, self._restarted)
+        yield from self._scaled(fleet.workloads)
         yield _secondary(fleet.workloads)
         yield _overdue(fleet.workloads)
+
+    def _scaled(self, workloads: Iterable[Workload]) -> Iterable[Fact]:
+        """Say whose number of pods was changed since the first look; batches are shares of the new one."""
+        for one in workloads:
+            first = self._replicas.setdefault(one.ref.name, one.replicas)
+            if one.replicas != first:
+                text = f"{one.ref.name} was scaled from {first} to {one.replicas} in mid-run"
+                yield Fact(Weight.NOTE, f"scaled-to-{one.replicas}", text)
 
     def _why_not_started(self, pod: Pod) -> str:
         looks = self._cannot_start.get(pod.uid, 0)
@@ -163,6 +173,10 @@ def _values(fleet: Fleet) -> dict[str, float]:
         pods = [pod for pod in fleet.of_side(side) if not pod.terminating]
         values[f"{side.value}_ready"] = float(sum(pod.ready for pod in pods))
         values[f"{side.value}_total"] = float(len(pods))
+    for group in dict.fromkeys(one.group for one in fleet.workloads):
+        mine = [one for one in fleet.workloads if one.group == group]
+        values[f"{group} wanted_new"] = float(sum(one.wanted_new for one in mine))
+        values[f"{group} wanted"] = float(sum(one.wanted_new + one.wanted_old for one in mine))
     values["terminating"] = float(sum(pod.terminating for pod in fleet.pods))
     return values
 

@@ -169,12 +169,13 @@ class ScriptedSignal:
     clock: FakeClock
     script: Script
     interval_seconds: float = 1.0
-    began: float | None = None
+    counts_requests: bool = True
+    compares_pods: bool = True
+    speaks_of_backends: bool = False
 
     def read(self, fleet: Fleet) -> Reading:
         """Say what is due."""
         now = self.clock.now()
-        self.began = now if self.began is None else self.began
         said = self.script(now - 1_000_000.0)
         if isinstance(said, str):
             return Reading(self.name, now, None, "script", error=said)
