@@ -7,6 +7,7 @@ import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
@@ -177,6 +178,30 @@ def rollback(
 ) -> None:
     """Go to an earlier revision: a run of its own, in the same batches and gates."""
     _carry_out(_flags(state, kubeconfig, context), playbook, revision=to, yes=yes, output=output)
+
+
+@app.command()
+def rehearse(
+    playbook: PlaybookPath,
+    fault: Annotated[
+        str, typer.Option(help="A drill: errors:20%, never-ready, upstream-outage ...", show_default=False)
+    ] = "",
+    times: Annotated[int, typer.Option(min=1, help="How often.")] = 1,
+    rate: Annotated[float, typer.Option(min=1, max=10_000, help="Requests a second.")] = 1_250,
+    output: Output = "",
+    context: Annotated[str, typer.Option(help="Not in this version.", hidden=True)] = "",
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before the lab is built.")] = False,
+) -> None:
+    """Rehearse an upgrade in the lab, under real traffic; with a fault, drill how it ends."""
+    from upgrader.context import load_playbook
+    from upgrader.lab.rehearse import command
+    from upgrader.lab.rehearse.made_up import MadeUp
+
+    environ, flags = MadeUp(os.environ), _flags(None)
+    loaded = load_playbook(playbook, replace(flags, environ=environ))
+    command.require_here(context=context, yes=yes)
+    wish = command.Wish(fault, times, rate, output, flags.state, environ.names)
+    raise typer.Exit(command.carry_out(loaded, wish))
 
 
 @app.command()

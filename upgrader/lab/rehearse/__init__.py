@@ -1,0 +1,1 @@
+"""The rehearsal: a room, the old version, traffic, the very same ``upgrader run``, and exact accounts."""

@@ -1,0 +1,140 @@
+"""Do all who counted say the same? The clients, the front balancer, the gateways, the run. Pure."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from upgrader.lab.rehearse.access_logs import BROKEN, OK, Line
+from upgrader.model.phase import Phase
+from upgrader.model.run import Run
+
+TRAFFIC, PROBES = "upgrader-traffic", "upgrader"
+"""The ``User-Agent`` of the clients, and of the run's own probes, which go through the same door."""
+
+RETRIES = "cluster.gateways.upstream_rq_retry"
+COMPLETED = "http.front.downstream_rq_completed"
+COUNTERS = "^(http[.]front[.]downstream_rq_completed|cluster[.]gateways[.]upstream_rq_retry)$"
+"""The front balancer's counters that are looked at."""
+
+
+@dataclass(frozen=True, slots=True)
+class Books:
+    """What each of them wrote down.
+
+    Args:
+        client: The traffic's final account (`upgrader.lab.traffic.tally.Summary.as_record`).
+        front: The front balancer's access log.
+        gateways: The gateways' access logs; empty where they write none that we understand.
+        counters: The front balancer's counters.
+    """
+
+    client: Mapping[str, Any]
+    front: Counter[Line]
+    gateways: Counter[Line]
+    counters: Mapping[str, int]
+
+    @property
+    def are_complete(self) -> bool:
+        """Tell whether every line is there: the logs are written a moment later than the counters."""
+        answered = _count(self.front, lambda line: line.answered)
+        logged = not self.gateways or self.gateways.total() >= answered
+        return self.front.total() == self.counters.get(COMPLETED, 0) and logged
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One comparison.
+
+    Args:
+        what: What is compared.
+        numbers: Who says what.
+    """
+
+    what: str
+    numbers: Mapping[str, int]
+
+    @property
+    def agrees(self) -> bool:
+        """Tell whether all say the same."""
+        return len(set(self.numbers.values())) == 1
+
+    def sentence(self) -> str:
+        """Say it in a line."""
+        if self.agrees:
+            return f"{self.what}: {next(iter(self.numbers.values())):,} by {', '.join(self.numbers)}"
+        return f"{self.what} DIFFER: " + ", ".join(f"{n:,} by {who}" for who, n in self.numbers.items())
+
+
+def checks(books: Books, run: Run | None, new_version: str) -> tuple[Check, ...]:
+    """Return all comparisons that can be made.
+
+    Args:
+        books: What was written down.
+        run: The run as it ended, for its own count; ``None`` leaves that out.
+        new_version: The version the run went to.
+    """
+    return tuple(_checks(books, run, new_version))
+
+
+def _checks(books: Books, run: Run | None, new_version: str) -> Iterator[Check]:
+    client, front, gateways = books.client, books.front, books.gateways
+    sent = client["ok"] + client["failed"] + client["in_flight"]
+    yield Check("requests sent", {"clients": client["sent"], "the sum of their outcomes": sent})
+    yield Check(
+        "requests at the front door, probes included",
+        {"its access log": front.total(), "its counters": books.counters.get(COMPLETED, 0)},
+    )
+    for outcome in _outcomes(books):
+        numbers = {"clients": _of_client(client, outcome), "the front balancer": _by(front, TRAFFIC, outcome)}
+        if gateways:
+            at_the_door = sum(n for x, n in front.items() if _is(x, TRAFFIC, outcome) and not x.answered)
+            numbers["the gateways' access logs"] = _by(gateways, TRAFFIC, outcome) + at_the_door
+        yield Check(f"clients' requests that ended as {outcome}", numbers)
+    if gateways:
+        told = {"the front balancer": _by(front, PROBES), "the gateways' access logs": _by(gateways, PROBES)}
+        yield Check("probes of the run", told)
+    if run is not None and run.phase is Phase.ROLLED_BACK:
+        yield from _of_new_pods(gateways, run, new_version)
+
+
+def _of_new_pods(gateways: Counter[Line], run: Run, new_version: str) -> Iterator[Check]:
+    """Compare what new pods served, all their life, with what the run read off their counters."""
+    counted = [total for name, total in run.totals.items() if run.policy.signals[name].compares_pods]
+    if not gateways or len(counted) != 1:
+        return
+    told, new = counted[0], Counter({k: n for k, n in gateways.items() if k.version == new_version})
+    failed = _count(new, lambda line: line.failed)
+    yield Check(
+        "requests to new pods, probes included",
+        {"the run": int(told.new_requests), "the gateways' access logs": new.total()},
+    )
+    yield Check(
+        "failed requests on new pods, probes included",
+        {"the run": int(told.new_failures), "the gateways' access logs": failed},
+    )
+
+
+def _outcomes(books: Books) -> list[str]:
+    """Return the outcomes that are an HTTP answer; how a broken one looks differs from end to end."""
+    seen = {line.outcome for line in (books.front + books.gateways) if line.agent == TRAFFIC}
+    seen |= {OK} | {name for name in books.client["failures"] if name.startswith("http_")}
+    return sorted(seen - {BROKEN})
+
+
+def _of_client(client: Mapping[str, Any], outcome: str) -> int:
+    return int(client["ok"] if outcome == OK else client["failures"].get(outcome, 0))
+
+
+def _is(line: Line, agent: str, outcome: str) -> bool:
+    return line.agent == agent and outcome in ("", line.outcome)
+
+
+def _by(counts: Counter[Line], agent: str, outcome: str = "") -> int:
+    return _count(counts, lambda line: _is(line, agent, outcome))
+
+
+def _count(counts: Counter[Line], wanted: Callable[[Line], bool]) -> int:
+    return sum(count for line, count in counts.items() if wanted(line))

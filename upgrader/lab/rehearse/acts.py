@@ -1,0 +1,173 @@
+"""What is done to the world in mid-run: each act waits for its moment in the journal."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Protocol
+
+from upgrader.adapters.playbook_file import LoadedPlaybook
+from upgrader.lab import layout
+from upgrader.lab.programs.upstream import ERRORS_KEY
+from upgrader.lab.rehearse.drills import OUTAGE_PERCENT, OUTAGE_SECONDS, Act
+from upgrader.lab.rehearse.journal import RunJournal
+from upgrader.lab.rehearse.stage import Stage
+from upgrader.model.watching import EnvoyStats
+
+UPSTREAM_ADMIN_PORT = 19000
+"""Of the demo's application (`upgrader.lab.programs.upstream`)."""
+KILL_AFTER_SECONDS = 1.0
+"""How long after a batch began its runner is killed: new pods start then, none is ready."""
+NO_BATCH = "the drill never came to its moment: there was no such batch"
+
+
+class InMidRun(Protocol):
+    """One act."""
+
+    def look(self, journal: RunJournal, now: float) -> str:
+        """Act if it is time to; return what was done as a sentence, or the empty text."""
+
+    def undo(self) -> None:
+        """Take back what is still on."""
+
+
+class Nothing:
+    """The plain rehearsal."""
+
+    def look(self, journal: RunJournal, now: float) -> str:
+        """Do nothing."""
+        return ""
+
+    def undo(self) -> None:
+        """Nothing was done."""
+
+
+class Outage:
+    """A share of the application's answers fails for a while, from when new and old pods both serve.
+
+    Args:
+        set_errors: Makes a share of answers fail, in per cent.
+    """
+
+    def __init__(self, set_errors: Callable[[int], None]) -> None:
+        self._set_errors = set_errors
+        self._began: float | None = None
+        self._over = False
+
+    def look(self, journal: RunJournal, now: float) -> str:
+        """Begin after the first batch; end it in time."""
+        if self._began is None:
+            if not _done(journal, batch=0):
+                return ""
+            self._set_errors(OUTAGE_PERCENT)
+            self._began = now
+            return f"{OUTAGE_PERCENT} % of the application's answers fail now, for {OUTAGE_SECONDS:.0f} s"
+        if self._over or now - self._began < OUTAGE_SECONDS:
+            return ""
+        self.undo()
+        return "the application is well again"
+
+    def undo(self) -> None:
+        """Heal the application."""
+        if self._began is not None and not self._over:
+            self._set_errors(0)
+            self._over = True
+
+
+class Blindness:
+    """The proxies' counters cannot be read any more, from the first batch on.
+
+    Args:
+        shut: Does it.
+    """
+
+    def __init__(self, shut: Callable[[], None]) -> None:
+        self._shut = shut
+        self._is_shut = False
+
+    def look(self, journal: RunJournal, now: float) -> str:
+        """Shut them once the first batch has begun."""
+        if self._is_shut or not _begun(journal, batch=0):
+            return ""
+        self._shut()
+        self._is_shut = True
+        return "nobody can read the proxies' counters any more"
+
+    def undo(self) -> None:
+        """Stay blind: the drill ends in a pause, and the room with it."""
+
+
+class Killing:
+    """The run's process is killed in the middle of its second batch.
+
+    Args:
+        kill: Kills it as ``kill -9`` does.
+    """
+
+    def __init__(self, kill: Callable[[], None]) -> None:
+        self._kill = kill
+        self._seen: float | None = None
+        self._over = False
+
+    def look(self, journal: RunJournal, now: float) -> str:
+        """Kill it a moment after the batch began."""
+        if self._over or not _begun(journal, batch=1):
+            return ""
+        self._seen = now if self._seen is None else self._seen
+        if now - self._seen < KILL_AFTER_SECONDS:
+            return ""
+        self._over = True
+        self._kill()
+        return "the run's process was killed (kill -9) in the middle of a batch"
+
+    def undo(self) -> None:
+        """A dead process stays dead; the rehearsal resumes the run."""
+
+
+def act_of(act: Act, stage: Stage, loaded: LoadedPlaybook, kill: Callable[[], None]) -> InMidRun:
+    """Return the act of a drill, ready for its moment."""
+    release = loaded.playbook.release
+    makers: dict[Act, Callable[[], InMidRun]] = {
+        Act.NOTHING: Nothing,
+        Act.FAIL_UPSTREAM: lambda: Outage(
+            lambda percent: fail_upstream(stage, release.namespace, release.name, percent)
+        ),
+        Act.BLIND: lambda: Blindness(lambda: shut_counters(stage, _stats_port(loaded))),
+        Act.KILL_RUN: lambda: Killing(kill),
+    }
+    return makers[act]()
+
+
+def fail_upstream(stage: Stage, namespace: str, release: str, percent: int) -> None:
+    """Make a share of the answers of the demo's application fail, in all its pods."""
+    chosen = f"--selector=release={release},component=upstream"
+    asked = ["kubectl", "get", "pods", "--namespace", namespace, chosen, "--output=json"]
+    pods = json.loads(stage.room.run(asked).stdout)["items"]
+    admins = (f"http://{pod['status']['podIP']}:{UPSTREAM_ADMIN_PORT}" for pod in pods)
+    stage.ask("POST", *(f"{admin}/runtime_modify?{ERRORS_KEY}={percent}" for admin in admins))
+
+
+def shut_counters(stage: Stage, port: int) -> None:
+    """Drop every request for ``/stats`` on its way to a pod; probes of the same port pass.
+
+    Source: nftables(8), raw payload expressions; ``@ih`` is what follows the TCP header.
+    """
+    wanted = b"GET /stats"
+    match = f"tcp dport {port} @ih,0,{8 * len(wanted)} 0x{wanted.hex()}"
+    rules = (
+        "table ip upgrader_drill {\n  chain out {\n    type filter hook output priority 0;\n"
+        f"    ip daddr {layout.POD_RANGE} {match} reject with tcp reset\n  }}\n}}\n"
+    )
+    stage.room.run(["nft", "-f", "-"], input=rules)
+
+
+def _stats_port(loaded: LoadedPlaybook) -> int:
+    return next(one.port for one in loaded.playbook.signals if isinstance(one, EnvoyStats))
+
+
+def _begun(journal: RunJournal, *, batch: int) -> bool:
+    return any(journal.has_begun(step) for step in journal.batches()[batch : batch + 1])
+
+
+def _done(journal: RunJournal, *, batch: int) -> bool:
+    return any(journal.is_done(step) for step in journal.batches()[batch : batch + 1])

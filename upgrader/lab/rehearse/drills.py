@@ -1,0 +1,100 @@
+"""The drills: what is made to go wrong in a rehearsal, and how the run must end then. Pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any, Final
+
+from upgrader.errors import ExitCode, PlaybookInvalid
+from upgrader.model.phase import EXIT_CODES, Phase
+
+
+class Act(StrEnum):
+    """What is done to the world in mid-run."""
+
+    NOTHING = "nothing"
+    FAIL_UPSTREAM = "the application fails for a while"
+    BLIND = "the proxies' counters become unreadable"
+    KILL_RUN = "the run's process is killed, then resumed"
+
+
+@dataclass(frozen=True, slots=True)
+class Drill:
+    """One drill.
+
+    Args:
+        name: As the operator wrote it; empty for the plain rehearsal.
+        end: The phase the run must end in; ``None`` where nothing is promised.
+        values: Chart values of the new version that make it a bad one.
+        playbook: Keys of the playbook that are replaced.
+        act: What is done in mid-run.
+    """
+
+    name: str
+    end: Phase | None
+    values: Mapping[str, Any] = field(default_factory=dict)
+    playbook: Mapping[str, Any] = field(default_factory=dict)
+    act: Act = Act.NOTHING
+
+    @property
+    def exit_code(self) -> ExitCode | None:
+        """The exit code that belongs to the end."""
+        return None if self.end is None else EXIT_CODES[self.end]
+
+    @property
+    def changes_playbook(self) -> bool:
+        """Tell whether the run gets a playbook of its own."""
+        return bool(self.values or self.playbook)
+
+
+OUTAGE_SECONDS: Final = 10.0
+OUTAGE_PERCENT: Final = 30
+"""Share of the application's answers that fail in the drill of an outage."""
+_PATIENT = {"blind": {"hold": "90s", "then": "pause"}}
+"""An outage is held for 35-50 s beyond its end, until the evidence has fallen and stayed low (measured)."""
+_HASTY = {"blind": {"hold": "10s", "then": "pause"}}
+"""So that a drill of blindness does not take minutes."""
+
+PLAIN: Final = Drill("", Phase.COMPLETED)
+DRILLS: Final = {
+    drill.name: drill
+    for drill in (
+        Drill("never-ready", Phase.ROLLED_BACK, values={"neverReady": True}),
+        Drill("crash-loop", Phase.ROLLED_BACK, values={"crashLoop": True}),
+        Drill("no-listener", Phase.ROLLED_BACK, values={"noListener": True}),
+        Drill("bad-xds", Phase.ROLLED_BACK, values={"badXds": "lost"}),
+        Drill("upstream-outage", Phase.COMPLETED, playbook=_PATIENT, act=Act.FAIL_UPSTREAM),
+        Drill("metrics-blind", Phase.PAUSED, playbook=_HASTY, act=Act.BLIND),
+        Drill("runner-killed", Phase.COMPLETED, act=Act.KILL_RUN),
+    )
+}
+"""The drills without a number, by name; the ends are the promise. ``errors:N%`` is the one with."""
+
+
+def drill_of(fault: str, *, exclude: float) -> Drill:
+    """Return the drill of a ``--fault``; the empty text is the plain rehearsal.
+
+    Args:
+        fault: Such as ``errors:20%``.
+        exclude: The playbook's ``limits.error_ratio.exclude``: a smaller share of errors may pass its gates.
+
+    Raises:
+        PlaybookInvalid: There is no such drill.
+    """
+    if not fault:
+        return PLAIN
+    if fault in DRILLS:
+        return DRILLS[fault]
+    if found := re.fullmatch(r"errors:(\d{1,3})%", fault):
+        percent = int(found[1])
+        if 1 <= percent <= 100:
+            end = Phase.ROLLED_BACK if percent / 100 >= exclude else None
+            return Drill(fault, end, values={"errors": percent})
+    raise PlaybookInvalid(
+        f"there is no drill {fault!r}",
+        key="--fault",
+        remedy=f"there is: errors:1% to errors:100%, {', '.join(DRILLS)}",
+    )

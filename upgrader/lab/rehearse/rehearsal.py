@@ -1,0 +1,296 @@
+"""Rehearse a playbook: everything from the room to the accounts, and nothing of it left behind."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import signal
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from ruamel.yaml import YAML
+
+from upgrader.adapters.journal import read_journal
+from upgrader.adapters.playbook_file import LoadedPlaybook
+from upgrader.errors import Refused
+from upgrader.lab.entered import Entered
+from upgrader.lab.rehearse.access_logs import read_rows
+from upgrader.lab.rehearse.accounts import COUNTERS, Books, checks
+from upgrader.lab.rehearse.acts import InMidRun, act_of
+from upgrader.lab.rehearse.derived import derived
+from upgrader.lab.rehearse.drills import Drill
+from upgrader.lab.rehearse.journal import RunJournal
+from upgrader.lab.rehearse.outcome import Outcome
+from upgrader.lab.rehearse.stage import FAULT_VALUES, FOLDER, PLAYBOOK, Stage
+from upgrader.lab.rehearse.telling import Stages, Teller
+from upgrader.lab.room import Room
+from upgrader.model.phase import EXIT_CODES, Phase
+from upgrader.model.run import fold
+from upgrader.report.summary import ClientCount, Summary, summarize
+
+RATE = 1_250.0
+"""Requests a second, unless told otherwise: more than 100,000 in a good upgrade of the demo."""
+LOOK_SECONDS = 0.1
+BOOKS_SECONDS = 10.0
+"""How long the last lines of the access logs may be under way."""
+RESUME_AFTER_SECONDS = 2.0
+"""How long a killed run lies before the drill resumes it: its Lease is still held then."""
+TAKEN_UP_SECONDS = 1_800.0
+"""How long a run that somebody killed is waited for to be resumed by hand."""
+RESUME = FOLDER / "resume"
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """How to rehearse.
+
+    Args:
+        drill: What goes wrong.
+        state: A new folder for the run's journal.
+        rate: Requests a second.
+        output: The run's view: ``live``, ``text`` or ``json``.
+    """
+
+    drill: Drill
+    state: Path
+    rate: float = RATE
+    output: str = "text"
+
+
+def rehearse(loaded: LoadedPlaybook, setting: Setting, *, name: str, teller: Teller) -> Outcome:
+    """Rehearse once.
+
+    Args:
+        loaded: The playbook.
+        setting: How.
+        name: The room's name.
+        teller: Where the stages are told.
+
+    Raises:
+        Refused: The playbook or its chart cannot be rehearsed so.
+        LabUnavailable: This machine cannot make rooms.
+        ProgramFailed: A part of the stage did not come up.
+    """
+    require(loaded, setting.drill)
+    stages = Stages(teller)
+    began = time.monotonic()
+    try:
+        with _room(loaded, name=name, stages=stages) as room:
+            outcome = _play(Stage(room, loaded), loaded, setting, stages)
+    finally:
+        teller.end("room gone, all in all", time.monotonic() - began)
+    return outcome
+
+
+def require(loaded: LoadedPlaybook, drill: Drill) -> None:
+    """Refuse what cannot be rehearsed, before anything is started.
+
+    Raises:
+        Refused: with the reason.
+    """
+    chart = loaded.playbook.release.chart
+    if not chart.is_local:
+        raise Refused(
+            f"the lab has no network to fetch {chart.ref} from",
+            remedy="`helm pull` both versions and name them by path: chart.ref: charts/NAME-{version}.tgz",
+        )
+    values = Path(loaded.chart) / "values.yaml"
+    if drill.values and not _has_faults(values):
+        raise Refused(
+            f"the drill {drill.name} sets fault.* values of the chart, and {values} has none",
+            remedy="rehearse it with playbooks/demo.yaml, or give your chart such values",
+        )
+
+
+def _has_faults(values: Path) -> bool:
+    return values.is_file() and "fault" in (YAML(typ="safe").load(values) or {})
+
+
+@contextmanager
+def _room(loaded: LoadedPlaybook, *, name: str, stages: Stages) -> Iterator[Room]:
+    images = {prefix: image.model_dump() for prefix, image in loaded.playbook.lab.images.items()}
+    with stages.stage("room up"):
+        room = Room.up(name, images=images, owned=True, tell=stages.teller.progress)
+    with room:
+        yield room
+
+
+def _play(stage: Stage, loaded: LoadedPlaybook, setting: Setting, stages: Stages) -> Outcome:
+    chart = loaded.playbook.release.chart
+    with stages.stage(f"{loaded.playbook.release.name} {chart.from_version} installed") as details:
+        details.append(f"{stage.install()} pods ready")
+    with stages.stage("front balancer") as details:
+        details.append(f"sees {stage.open_front()} gateways healthy")
+    with stages.stage("traffic") as details:
+        stage.start_traffic(setting.rate)
+        details.append(f"{setting.rate:,.0f} requests a second")
+    journal = RunJournal(setting.state)
+    with stages.stage("upgrader run") as details:
+        code = _Driver(stage, loaded, setting, journal, stages.teller).drive()
+        details.append(f"exit {code}")
+    with stages.stage("accounts"):
+        books = _books(stage)
+    return _outcome(setting.drill, code, books, journal, stages)
+
+
+class _Driver:
+    """Runs ``upgrader run`` inside the room, does the drill's act, and resumes where the drill says so."""
+
+    def __init__(
+        self, stage: Stage, loaded: LoadedPlaybook, setting: Setting, journal: RunJournal, teller: Teller
+    ) -> None:
+        self._stage = stage
+        self._loaded = loaded
+        self._setting = setting
+        self._journal = journal
+        self._teller = teller
+        self._child: Entered | None = None
+        self._killed = False
+
+    def drive(self) -> int:
+        """Run to the end and return the exit status."""
+        act = act_of(self._setting.drill.act, self._stage, self._loaded, self._kill)
+        playbook = self._playbook()
+        self._write_resume()
+        with _interrupts_are_the_runs(), _undone(act):
+            code = self._follow(["run", str(playbook), "--yes"], act)
+            if self._killed:
+                time.sleep(RESUME_AFTER_SECONDS)
+                self._teller.note("upgrader resume")
+                code = self._follow(["resume"], act)
+            elif code < 0 or code > 128:
+                code = self._await_taken_up(code)
+        return code
+
+    def _follow(self, arguments: list[str], act: InMidRun) -> int:
+        """Start one command of ours inside the room and act until it ends."""
+        self._child = self._stage.python(
+            "upgrader.cli", *arguments, *self._options(), environment=self._secrets()
+        )
+        with self._child as child:
+            while child.poll() is None:
+                self._journal.look()
+                if done := act.look(self._journal, time.monotonic()):
+                    self._teller.note(done)
+                time.sleep(LOOK_SECONDS)
+        self._journal.look()
+        return int(child.returncode or 0)
+
+    def _kill(self) -> None:
+        assert self._child
+        self._killed = True
+        self._child.send_signal(signal.SIGKILL)
+
+    def _options(self) -> list[str]:
+        return ["--state", str(self._setting.state), "--output", self._setting.output]
+
+    def _secrets(self) -> dict[str, str]:
+        return {name: value.get_secret_value() for name, value in self._loaded.secrets.items()}
+
+    def _playbook(self) -> Path:
+        """Return the playbook for the run: the operator's own wherever that will do."""
+        drill = self._setting.drill
+        if not drill.changes_playbook and not self._loaded.playbook.context:
+            return self._loaded.path
+        written = YAML(typ="safe").load(self._loaded.path)
+        values = ""
+        if drill.values:
+            self._stage.write(FAULT_VALUES, json.dumps({"fault": dict(drill.values)}))
+            values = str(FAULT_VALUES)
+        book = derived(written, folder=self._loaded.path.parent, changes=drill.playbook, values=values)
+        self._stage.write(PLAYBOOK, json.dumps(book, indent=1, default=str))
+        return PLAYBOOK
+
+    def _write_resume(self) -> None:
+        """Write the command that takes the run up again by hand; the secrets stay in the room."""
+        exports = [f"export {name}={shlex.quote(value)}" for name, value in self._secrets().items()]
+        command = [sys.executable, "-m", "upgrader.cli", "resume", "--state", str(self._setting.state)]
+        self._stage.write(RESUME, "\n".join([*exports, "exec " + shlex.join(command) + ' "$@"', ""]))
+
+    def _await_taken_up(self, code: int) -> int:
+        """Wait until a run that somebody killed was resumed by hand and has ended."""
+        if not self._journal.path:
+            return code
+        name = self._stage.room.name
+        self._teller.note(
+            f"the run was killed (status {code}); room, traffic and journal stay. Take it up again with\n"
+            f"  upgrader lab exec --name {name} -- sh {RESUME}\n"
+            "or end it all with Ctrl-C"
+        )
+        deadline = time.monotonic() + TAKEN_UP_SECONDS
+        while time.monotonic() < deadline:
+            self._journal.look()
+            run = fold(self._journal.records)
+            if run.is_over or run.phase is Phase.PAUSED:
+                return EXIT_CODES[run.phase]
+            time.sleep(1.0)
+        return code
+
+
+@contextmanager
+def _undone(act: InMidRun) -> Iterator[None]:
+    try:
+        yield
+    finally:
+        act.undo()
+
+
+@contextmanager
+def _interrupts_are_the_runs() -> Iterator[None]:
+    """Let the first Ctrl-C be the run's alone, which brakes and pauses; the second one ends everything."""
+    came = 0
+
+    def note(number: int, frame: FrameType | None) -> None:
+        nonlocal came
+        came += 1
+        if came > 1:
+            raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGINT, note)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def _books(stage: Stage) -> Books:
+    """Stop the traffic and gather what everybody counted, once all of it is written."""
+    client = stage.stop_traffic()
+    deadline = time.monotonic() + BOOKS_SECONDS
+    while True:
+        counters, told = stage.front_counters(COUNTERS), stage.access_counts()
+        books = Books(client, read_rows(told["front"]), read_rows(told["gateways"]), counters)
+        if books.are_complete or time.monotonic() > deadline:
+            return books
+        time.sleep(0.3)
+
+
+def _outcome(drill: Drill, code: int, books: Books, journal: RunJournal, stages: Stages) -> Outcome:
+    summary = _summary(journal, books.client)
+    run = summary.run if summary else None
+    version = str(run.measured["to"]) if run else ""
+    return Outcome(
+        drill=drill,
+        exit_code=code,
+        summary=summary,
+        books=books,
+        checks=checks(books, run, version),
+        stage_seconds=dict(stages.seconds),
+        journal=journal.path,
+    )
+
+
+def _summary(journal: RunJournal, client: Mapping[str, Any]) -> Summary | None:
+    if not journal.path:
+        return None
+    from upgrader.model.undo import undo_commands
+
+    count = ClientCount(client["sent"], client["failed"], client["failures"])
+    told = summarize(read_journal(journal.path), client=count)
+    return replace(told, undo=undo_commands(told.run))

@@ -1,0 +1,270 @@
+"""What a rehearsal plays on: a room with the old version in it, the front balancer, and traffic."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+import upgrader
+from upgrader.adapters.helm_values import put
+from upgrader.adapters.playbook_file import LoadedPlaybook
+from upgrader.errors import ProgramFailed, Refused
+from upgrader.lab import layout
+from upgrader.lab.entered import Entered
+from upgrader.lab.front.bootstrap import CLUSTER
+from upgrader.lab.room import Room
+from upgrader.model.watching import FromEnvironment, Synthetic
+
+FOLDER = layout.ROOT / "rehearsal"
+"""All files of a rehearsal lie in the room, and so go with it; secrets among them in mode 0600."""
+PLAYBOOK, FAULT_VALUES = FOLDER / "playbook.json", FOLDER / "fault.json"
+SECRET_VALUES, KEYS = FOLDER / "secrets.json", FOLDER / "keys"
+FRONT_FOLDER, LOG_FOLDER = FOLDER / "front", FOLDER / "logs"
+TRAFFIC_REPORT = FOLDER / "traffic.jsonl"
+
+FRONT, FRONT_ADMIN = "127.0.0.1:8080", "127.0.0.1:9901"
+"""Where the front balancer is; a playbook to rehearse names these addresses."""
+
+INSTALL_SECONDS = 180.0
+"""How long the old version may take to be there; the demo takes 10 s on an idle machine."""
+SETTLE_SECONDS = 30.0
+"""How long the balancer may take to see the gateways healthy, and the first answers to come."""
+MOST_REQUESTS, MOST_SECONDS = 20_000_000, 4 * 3600.0
+"""The limits of the load (`upgrader.lab.traffic.load`)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Clients:
+    """What the clients ask for, read off the playbook's own probes.
+
+    Args:
+        path: Path and query.
+        header: The header that carries the API key; empty for none.
+        key: The key.
+    """
+
+    path: str = "/"
+    header: str = ""
+    key: str = ""
+
+
+def clients_of(loaded: LoadedPlaybook) -> Clients:
+    """Return the first probe that must be let in, as what clients send; ``GET /`` where there is none."""
+    for signal in loaded.playbook.signals:
+        if isinstance(signal, Synthetic) and signal.expect == 200:
+            rest = signal.url.partition("://")[2].partition("/")
+            keys = [(k, v.env) for k, v in signal.headers.items() if isinstance(v, FromEnvironment)]
+            if not keys:
+                return Clients("/" + rest[2])
+            header, variable = keys[0]
+            return Clients("/" + rest[2], header, loaded.secrets[variable].get_secret_value())
+    return Clients()
+
+
+def front_service(loaded: LoadedPlaybook) -> str:
+    """Return the Service the front balancer stands before.
+
+    Raises:
+        Refused: The playbook names none.
+    """
+    release = loaded.playbook.release
+    named = [one.service for one in release.workloads.values() if one.service]
+    if not named:
+        raise Refused(
+            "the rehearsal does not know where traffic goes in",
+            remedy="name the gateway's Service in the playbook: workloads.GROUP.service",
+        )
+    return named[0]
+
+
+class Stage:
+    """One room and what was started in it.
+
+    Args:
+        room: The room, up.
+        loaded: The playbook as the run will get it.
+    """
+
+    def __init__(self, room: Room, loaded: LoadedPlaybook) -> None:
+        self.room = room
+        self._loaded = loaded
+        self._service = front_service(loaded)
+        self._logs: Entered | None = None
+        self._traffic: Entered | None = None
+
+    def python(
+        self,
+        module: str,
+        *arguments: str,
+        environment: Mapping[str, str] | None = None,
+        output: int | IO[Any] | None = None,
+        input: int | IO[Any] | None = None,
+    ) -> Entered:
+        """Start one of our modules inside the room."""
+        extra = _environment() | dict(environment or {})
+        return self.room.enter(_python(module, *arguments), environment=extra, output=output, input=input)
+
+    def write(self, path: Path, content: str) -> None:
+        """Write a file of mode 0600 inside the room."""
+        script = 'umask 077; mkdir -p "$(dirname "$0")"; cat > "$0"'
+        self.room.run(["/bin/sh", "-c", script, str(path)], input=content)
+
+    def install(self) -> int:
+        """Install the old version and return how many pods it has, all ready.
+
+        Raises:
+            ProgramFailed: Helm failed, or the pods were not ready in time.
+        """
+        release = self._loaded.playbook.release
+        values: list[str] = []
+        for path in self._loaded.values_files:
+            values += ["--values", str(path)]
+        if release.values.env:
+            secret: dict[str, Any] = {}
+            for key, value in self._loaded.secret_values().items():
+                put(secret, key, value.get_secret_value())
+            self.write(SECRET_VALUES, json.dumps(secret))
+            values += ["--values", str(SECRET_VALUES)]
+        where = ["--namespace", release.namespace]
+        version = ["--version", release.chart.from_version]
+        chart = [release.name, self._loaded.old_chart]
+        command = ["helm", "install", *chart, *version, *where, "--create-namespace", *values]
+        self.room.run(command, timeout_seconds=INSTALL_SECONDS)
+        return self._await_pods(where)
+
+    def _await_pods(self, where: Sequence[str]) -> int:
+        kinds = "deployments,statefulsets,daemonsets"
+        names = self.room.run(["kubectl", "get", kinds, *where, "--output=name"]).stdout.split()
+        for name in names:
+            wait = ["kubectl", "rollout", "status", name, *where, f"--timeout={INSTALL_SECONDS:.0f}s"]
+            self.room.run(wait, timeout_seconds=INSTALL_SECONDS + 10)
+        pods = self.room.run(["kubectl", "get", "pods", *where, "--output=name"])
+        return len(pods.stdout.split())
+
+    def open_front(self) -> int:
+        """Start the balancer and the log keeper; return how many gateways it sees healthy."""
+        namespace = self._loaded.playbook.release.namespace
+        where = ["--namespace", namespace, "--service", self._service, "--port", self._port(namespace)]
+        ways = ["--listen", FRONT, "--admin", FRONT_ADMIN, "--dir", str(FRONT_FOLDER)]
+        self.room.run(["mkdir", "-p", str(FRONT_FOLDER)])
+        self.python("upgrader.lab.front", *where, *ways, output=self._log("front"))
+        count = _await(self._healthy, "the front balancer saw no healthy gateway", seconds=SETTLE_SECONDS)
+        self._logs = self._keep_logs(namespace)
+        return count
+
+    def _keep_logs(self, namespace: str) -> Entered:
+        import subprocess
+
+        log = ["--front-log", str(FRONT_FOLDER / "access.log")]
+        arguments = ["--namespace", namespace, "--into", str(LOG_FOLDER), *log]
+        command = _python("upgrader.lab.rehearse.access_logs", *arguments)
+        return self.room.enter(
+            command, environment=_environment(), input=subprocess.PIPE, output=subprocess.PIPE
+        )
+
+    def _port(self, namespace: str) -> str:
+        asked = ["kubectl", "get", "service", self._service, "--namespace", namespace, "--output=json"]
+        port = json.loads(self.room.run(asked).stdout)["spec"]["ports"][0]
+        return str(port.get("name") or port["targetPort"])
+
+    def _healthy(self) -> int:
+        wanted = f"cluster.{CLUSTER}.membership_"
+        try:
+            told = self.front_counters(f"^cluster[.]{CLUSTER}[.]membership_(healthy|total)$")
+        except ProgramFailed:
+            return 0
+        healthy, total = told.get(wanted + "healthy", 0), told.get(wanted + "total", 0)
+        return healthy if healthy == total else 0
+
+    def front_counters(self, pattern: str) -> dict[str, int]:
+        """Return the front balancer's counters and gauges whose name fits a regular expression."""
+        text = self.ask("GET", f"http://{FRONT_ADMIN}/stats?filter={pattern}")
+        pairs = (line.rpartition(": ") for line in text.splitlines())
+        return {name: int(value) for name, _, value in pairs if value.isdecimal()}
+
+    def ask(self, method: str, *urls: str) -> str:
+        """Return what URLs inside the room answer.
+
+        Raises:
+            ProgramFailed: One did not answer well.
+        """
+        command = _python("upgrader.lab.rehearse.inside", method, *urls)
+        return self.room.run(command, environment=_environment()).stdout
+
+    def start_traffic(self, rate: float) -> None:
+        """Send requests until `stop_traffic`, and return once the first were answered.
+
+        Raises:
+            ProgramFailed: No request was answered in time.
+        """
+        clients = clients_of(self._loaded)
+        keys: list[str] = []
+        if clients.header:
+            self.write(KEYS, clients.key + "\n")
+            keys = ["--keys-file", str(KEYS), "--key-header", clients.header]
+        seconds = min(MOST_SECONDS, MOST_REQUESTS / rate)
+        load = ["--url", f"http://{FRONT}{clients.path}", "--rate", f"{rate:g}", "--seconds", f"{seconds:g}"]
+        arguments = [*load, *keys, "--report", str(TRAFFIC_REPORT)]
+        self._traffic = self.python("upgrader.lab.traffic", *arguments, output=self._log("traffic"))
+        _await(self._answered, "no request of the traffic was answered", seconds=SETTLE_SECONDS)
+
+    def _answered(self) -> int:
+        told = self.room.run(["tail", "-n", "1", str(TRAFFIC_REPORT)], check=False).stdout
+        return int(json.loads(told)["ok"]) if told.endswith("\n") else 0
+
+    def stop_traffic(self) -> dict[str, Any]:
+        """End the traffic and return its account.
+
+        Raises:
+            ProgramFailed: There is no final account: it ended badly.
+        """
+        assert self._traffic
+        self._traffic.terminate()
+        status = self._traffic.wait(30)
+        last = self.room.run(["tail", "-n", "1", str(TRAFFIC_REPORT)]).stdout
+        account: dict[str, Any] = json.loads(last)
+        if status or account["kind"] != "summary":
+            raise ProgramFailed(f"the traffic ended with status {status}, without an account")
+        return account
+
+    def access_counts(self) -> dict[str, Any]:
+        """Return what the front balancer and the gateways have logged so far; see `access_logs.told`."""
+        assert self._logs
+        assert self._logs.stdin
+        assert self._logs.stdout
+        self._logs.stdin.write("count\n")
+        self._logs.stdin.flush()
+        line = self._logs.stdout.readline()
+        if not line:
+            raise ProgramFailed("the keeper of the access logs has ended", exit_status=self._logs.wait(10))
+        told: dict[str, Any] = json.loads(line)
+        return told
+
+    def _log(self, name: str) -> IO[str]:
+        """Open a log inside the room's own folder of logs."""
+        return Path(f"/proc/{self.room.record.pid}/root{layout.LOGS / name}.log").open("w")
+
+
+def _python(module: str, *arguments: str) -> list[str]:
+    return [sys.executable, "-P", "-m", module, *arguments]
+
+
+def _environment() -> dict[str, str]:
+    package = str(Path(upgrader.__file__).parents[1])
+    paths = [package, *filter(None, [os.environ.get("PYTHONPATH")])]
+    return {"PYTHONPATH": os.pathsep.join(paths)}
+
+
+def _await(ask: Callable[[], int], late: str, *, seconds: float) -> int:
+    deadline = time.monotonic() + seconds
+    while not (found := ask()):
+        if time.monotonic() > deadline:
+            raise ProgramFailed(f"{late} within {seconds:.0f} s")
+        time.sleep(0.2)
+    return found
