@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -75,14 +75,17 @@ def _view(output: str) -> Iterator[Callable[[Run, Record], None]]:
         raise typer.BadParameter("live, text or json", param_hint="--output")
 
 
-def _end(run: Run, output: str) -> NoReturn:
+def _end(run: Run, records: Iterable[Mapping[str, Any]], output: str) -> NoReturn:
     """Say how a run ended, with the numbers and what is left to do, and exit by its phase."""
     from upgrader.model.phase import EXIT_CODES
     from upgrader.model.undo import undo_commands
-    from upgrader.report.summary import summary_text
+    from upgrader.report.summary import summarize
 
-    if output != "json" and (output or sys.stdout.isatty()):
-        typer.echo("\n".join(summary_text(run, undo=undo_commands(run))))
+    told = summarize(records, undo=undo_commands(run))
+    if output == "json" or not (output or sys.stdout.isatty()):
+        typer.echo(json.dumps({"event": "run.summed_up", **told.to_json()}))
+    else:
+        typer.echo("\n".join(told.lines()))
     raise typer.Exit(EXIT_CODES.get(run.phase, ExitCode.BUG))
 
 
@@ -116,7 +119,7 @@ def _carry_out(flags: Flags, path: Path, *, revision: int | None, yes: bool, out
             raise typer.Exit(ExitCode.ABORTED)
         with _view(output) as tell:
             run = runs.begin(made, plan, tell)
-        _end(run, output)
+        _end(run, runs.lines(flags, made.run), output)
 
 
 def _target(made: Bench, revision: int | None) -> int:
@@ -216,9 +219,10 @@ def resume(
     from upgrader import runs
 
     flags = _flags(state, kubeconfig, context)
+    chosen = run or runs.latest(flags)
     with _view(output) as tell:
-        ended = runs.take_up(flags, run or runs.latest(flags), tell)
-    _end(ended, output)
+        ended = runs.take_up(flags, chosen, tell)
+    _end(ended, runs.lines(flags, chosen), output)
 
 
 @app.command()
@@ -283,7 +287,7 @@ def replay(
     records = runs.lines(flags, run) if run else runs.recorded()
     with _view(output) as tell:
         seen = replay_lines(records, tell, speed=factor_of(speed), clock=SystemClock())
-    _end(seen, output)
+    _end(seen, records, output)
 
 
 @app.command()

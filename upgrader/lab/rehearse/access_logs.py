@@ -49,7 +49,7 @@ class Line:
 
 
 def read_line(text: str) -> Line | None:
-    """Read a line in the form that the demo's proxies and the front balancer write; ``None`` for any other."""
+    """Read a line as the demo's proxies and the front balancer write it; ``None`` for any other."""
     if not text.startswith("{"):
         return None
     try:
