@@ -59,7 +59,7 @@ def _flags(state: Path | None, kubeconfig: str = "", context: str = "") -> Flags
 
 
 @contextmanager
-def _view(output: str) -> Iterator[Callable[[Run, Record], None]]:
+def _view(flags: Flags, output: str) -> Iterator[Callable[[Run, Record], None]]:
     """Choose the view: live in a terminal, JSON lines elsewhere."""
     chosen = output or ("live" if sys.stdout.isatty() else "json")
     if chosen == "live":
@@ -70,7 +70,9 @@ def _view(output: str) -> Iterator[Callable[[Run, Record], None]]:
     elif chosen in ("text", "json"):
         from upgrader.report import lines
 
-        yield (lines.TextLines if chosen == "text" else lines.JsonLines)(sys.stdout).show
+        yield (lines.TextLines if chosen == "text" else lines.JsonLines)(
+            sys.stdout, redact=flags.redactor.text
+        ).show
     else:
         raise typer.BadParameter("live, text or json", param_hint="--output")
 
@@ -117,7 +119,7 @@ def _carry_out(flags: Flags, path: Path, *, revision: int | None, yes: bool, out
             raise typer.Exit(ExitCode.REFUSED)
         if not yes and not typer.confirm("Carry this plan out?"):
             raise typer.Exit(ExitCode.ABORTED)
-        with _view(output) as tell:
+        with _view(flags, output) as tell:
             run = runs.begin(made, plan, tell)
         _end(run, runs.lines(flags, made.run), output)
 
@@ -220,7 +222,7 @@ def resume(
 
     flags = _flags(state, kubeconfig, context)
     chosen = run or runs.latest(flags)
-    with _view(output) as tell:
+    with _view(flags, output) as tell:
         ended = runs.take_up(flags, chosen, tell)
     _end(ended, runs.lines(flags, chosen), output)
 
@@ -285,7 +287,7 @@ def replay(
 
     flags = _flags(state)
     records = runs.lines(flags, run) if run else runs.recorded()
-    with _view(output) as tell:
+    with _view(flags, output) as tell:
         seen = replay_lines(records, tell, speed=factor_of(speed), clock=SystemClock())
     _end(seen, records, output)
 
