@@ -1,4 +1,4 @@
-"""The command ``upgrader rehearse``, below its options: rehearse so many times, tell, and say how it ended."""
+"""The command ``upgrader rehearse``: rehearse so many times, tell, and say how it ended."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def require_here(*, context: str, yes: bool) -> None:
     if context:
         raise Refused(
             "a rehearsal on a cluster of yours is not in this version: it plays in the lab alone",
-            remedy="leave --context out; `upgrader plan --context NAME` looks at a cluster of yours, reading only",
+            remedy="leave --context out; `upgrader plan --context NAME` reads a cluster of yours",
         )
     if not yes and sys.stdin.isatty() and _must_build():
         typer.confirm("The lab is built first, once: about 7 minutes on 2 cores. Go on?", abort=True)

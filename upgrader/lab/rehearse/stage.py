@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -25,7 +27,7 @@ FOLDER = layout.ROOT / "rehearsal"
 """All files of a rehearsal lie in the room, and so go with it; secrets among them in mode 0600."""
 PLAYBOOK, FAULT_VALUES = FOLDER / "playbook.json", FOLDER / "fault.json"
 SECRET_VALUES, KEYS = FOLDER / "secrets.json", FOLDER / "keys"
-FRONT_FOLDER, LOG_FOLDER = FOLDER / "front", FOLDER / "logs"
+FRONT_FOLDER = FOLDER / "front"
 TRAFFIC_REPORT = FOLDER / "traffic.jsonl"
 
 FRONT, FRONT_ADMIN = "127.0.0.1:8080", "127.0.0.1:9901"
@@ -159,10 +161,8 @@ class Stage:
         return count
 
     def _keep_logs(self, namespace: str) -> Entered:
-        import subprocess
-
         log = ["--front-log", str(FRONT_FOLDER / "access.log")]
-        arguments = ["--namespace", namespace, "--into", str(LOG_FOLDER), *log]
+        arguments = ["--namespace", namespace, *log]
         command = _python("upgrader.lab.rehearse.access_logs", *arguments)
         return self.room.enter(
             command, environment=_environment(), input=subprocess.PIPE, output=subprocess.PIPE
@@ -238,11 +238,14 @@ class Stage:
         assert self._logs
         assert self._logs.stdin
         assert self._logs.stdout
-        self._logs.stdin.write("count\n")
-        self._logs.stdin.flush()
+        with contextlib.suppress(BrokenPipeError):  # then it has said why it ended
+            self._logs.stdin.write("count\n")
+            self._logs.stdin.flush()
         line = self._logs.stdout.readline()
-        if not line:
-            raise ProgramFailed("the keeper of the access logs has ended", exit_status=self._logs.wait(10))
+        if not line.startswith("{"):
+            raise ProgramFailed(
+                "the keeper of the access logs has ended", output=line + self._logs.stdout.read()
+            )
         told: dict[str, Any] = json.loads(line)
         return told
 
