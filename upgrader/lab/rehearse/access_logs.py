@@ -87,6 +87,10 @@ class Tail:
         *whole, self._rest = (self._rest + self._file.read()).split(b"\n")
         return [line.decode(errors="replace") for line in whole]
 
+    def close(self) -> None:
+        """Let the file go."""
+        self._file.close()
+
 
 class ContainerLog:
     """One log file of a container, in CRI form: ``TIME STREAM F|P TEXT``, ``P`` for a part of a line.
@@ -110,6 +114,10 @@ class ContainerLog:
                 self._parts[stream] = text
             else:
                 yield text
+
+    def close(self) -> None:
+        """Let the file go."""
+        self._tail.close()
 
 
 class Keeper:
@@ -143,6 +151,12 @@ class Keeper:
     def told(self) -> dict[str, Any]:
         """Return the counts of both kinds of logs as JSON values."""
         return {"gateways": _rows(self._gateways), "front": _rows(self._front)}
+
+    def close(self) -> None:
+        """Let all files go."""
+        for log in self._open.values():
+            log.close()
+        self._front_log.close()
 
     def _take_up(self, path: Path) -> None:
         try:
@@ -182,6 +196,7 @@ def main(arguments: Sequence[str]) -> int:
         if not select.select([sys.stdin], (), (), LOOK_SECONDS)[0]:
             continue
         if not sys.stdin.readline():
+            keeper.close()
             return 0
         keeper.look()
         sys.stdout.write(json.dumps(keeper.told()) + "\n")

@@ -15,8 +15,8 @@ TRAFFIC, PROBES = "upgrader-traffic", "upgrader"
 """The ``User-Agent`` of the clients, and of the run's own probes, which go through the same door."""
 
 RETRIES = "cluster.gateways.upstream_rq_retry"
-COMPLETED = "http.front.downstream_rq_completed"
-COUNTERS = "^(http[.]front[.]downstream_rq_completed|cluster[.]gateways[.]upstream_rq_retry)$"
+TAKEN = "http.front.downstream_rq_total"
+COUNTERS = "^(http[.]front[.]downstream_rq_total|cluster[.]gateways[.]upstream_rq_retry)$"
 """The front balancer's counters that are looked at."""
 
 
@@ -41,7 +41,7 @@ class Books:
         """Tell whether every line is there: the logs are written a moment later than the counters."""
         answered = _count(self.front, lambda line: line.answered)
         logged = not self.gateways or self.gateways.total() >= answered
-        return self.front.total() == self.counters.get(COMPLETED, 0) and logged
+        return self.front.total() == self.counters.get(TAKEN, 0) and logged
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +85,7 @@ def _checks(books: Books, run: Run | None, new_version: str) -> Iterator[Check]:
     yield Check("requests sent", {"clients": client["sent"], "the sum of their outcomes": sent})
     yield Check(
         "requests at the front door, probes included",
-        {"its access log": front.total(), "its counters": books.counters.get(COMPLETED, 0)},
+        {"its access log": front.total(), "its counters": books.counters.get(TAKEN, 0)},
     )
     for outcome in _outcomes(books):
         numbers = {"clients": _of_client(client, outcome), "the front balancer": _by(front, TRAFFIC, outcome)}

@@ -136,7 +136,16 @@ def _play(stage: Stage, loaded: LoadedPlaybook, setting: Setting, stages: Stages
         details.append(f"exit {code}")
     with stages.stage("accounts"):
         books = _books(stage)
-    return _outcome(setting.drill, code, books, journal, stages)
+    summary = _summary(journal, books.client)
+    return Outcome(
+        drill=setting.drill,
+        exit_code=code,
+        summary=summary,
+        books=books,
+        checks=checks(books, summary.run if summary else None, chart.to_version),
+        stage_seconds=dict(stages.seconds),
+        journal=journal.path,
+    )
 
 
 class _Driver:
@@ -269,21 +278,6 @@ def _books(stage: Stage) -> Books:
         if books.are_complete or time.monotonic() > deadline:
             return books
         time.sleep(0.3)
-
-
-def _outcome(drill: Drill, code: int, books: Books, journal: RunJournal, stages: Stages) -> Outcome:
-    summary = _summary(journal, books.client)
-    run = summary.run if summary else None
-    version = str(run.measured["to"]) if run else ""
-    return Outcome(
-        drill=drill,
-        exit_code=code,
-        summary=summary,
-        books=books,
-        checks=checks(books, run, version),
-        stage_seconds=dict(stages.seconds),
-        journal=journal.path,
-    )
 
 
 def _summary(journal: RunJournal, client: Mapping[str, Any]) -> Summary | None:
