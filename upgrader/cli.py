@@ -51,11 +51,10 @@ RunId = Annotated[
 def _flags(state: Path | None, kubeconfig: str = "", context: str = "") -> Flags:
     from platformdirs import user_state_path
 
-    from upgrader.adapters.interrupts import Interrupts
     from upgrader.context import Flags
 
     folder = state or Path(os.environ.get("UPGRADER_STATE") or user_state_path("upgrader"))
-    return Flags(folder, kubeconfig, context, interrupted=Interrupts().reason)
+    return Flags(folder, kubeconfig, context)
 
 
 @contextmanager

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from upgrader import plugins
 from upgrader.adapters.clock import SystemClock
+from upgrader.adapters.interrupts import Interrupts
 from upgrader.adapters.journal import JournalFile
 from upgrader.adapters.playbook_file import LoadedPlaybook, load
 from upgrader.adapters.redaction import Redactor
@@ -48,7 +49,7 @@ class Flags:
         kubeconfig: Empty for what kubectl would use.
         context: Overrides the playbook's.
         environ: The environment secrets are read from.
-        interrupted: Why the operator wants this process to end, or the empty text.
+        interrupts: Notes Ctrl-C and SIGTERM while a run is driven.
         redactor: Learns every secret that is read, and masks it in all that is shown.
     """
 
@@ -56,7 +57,7 @@ class Flags:
     kubeconfig: str = ""
     context: str = ""
     environ: Mapping[str, str] = field(default_factory=lambda: dict(os.environ), repr=False)
-    interrupted: Callable[[], str] = lambda: ""
+    interrupts: Interrupts = field(default_factory=Interrupts)
     redactor: Redactor = field(default_factory=Redactor, repr=False)
 
     @property
@@ -304,7 +305,7 @@ def world(bench: Bench, body: Mapping[str, Any], tell: Callable[[Run, Record], N
             preflight=preflight,
             differences=lambda: differences(bench.ports, said),
             tell=tell,
-            interrupted=bench.flags.interrupted,
+            interrupted=bench.flags.interrupts.reason,
         )
     finally:
         watch.close()
