@@ -74,9 +74,9 @@ def _must_build() -> bool:
 
 
 def carry_out(loaded: LoadedPlaybook, wish: Wish) -> int:
-    """Rehearse as often as wished, and return the exit code of the first that did not end as it must.
+    """Rehearse as often as wished, and return the exit code of the first that went wrong, else of all.
 
-    Where all did, their own exit code.
+    One that ended as it must, but whose accounts differ or that left something behind, is a bug: 1.
 
     Raises:
         PlaybookInvalid: There is no such drill or view.
@@ -100,14 +100,14 @@ def carry_out(loaded: LoadedPlaybook, wish: Wish) -> int:
 
 
 def _verdict(drill: Drill, ended: list[Outcome], teller: TerminalTeller) -> int:
-    wrong = [one for one in ended if not (one.is_as_named and one.agrees)]
+    wrong = [one for one in ended if not one.is_right]
     if len(ended) > 1:
         good = len(ended) - len(wrong)
         teller.note(
             f"{drill.name or 'rehearsal'}: {good} of {len(ended)} ended as they must, all accounts agreeing"
         )
     chosen = (wrong or ended)[0]
-    if chosen.is_as_named and not chosen.agrees:
+    if chosen.is_as_named and not chosen.is_right:
         return ExitCode.BUG
     return chosen.exit_code
 

@@ -26,6 +26,7 @@ class Outcome:
         summary: The run; ``None`` when it never began.
         books: What everybody counted.
         checks: Whether they agree.
+        left: What the run left behind, a sentence each.
         stage_seconds: How long each stage took.
         journal: The run's journal; ``None`` when it never began.
     """
@@ -35,6 +36,7 @@ class Outcome:
     summary: Summary | None
     books: Books
     checks: tuple[Check, ...]
+    left: tuple[str, ...]
     stage_seconds: Mapping[str, float]
     journal: Path | None
 
@@ -42,6 +44,11 @@ class Outcome:
     def is_as_named(self) -> bool:
         """Tell whether the run ended as the drill says; always where it promises nothing."""
         return self.drill.exit_code is None or self.exit_code == self.drill.exit_code
+
+    @property
+    def is_right(self) -> bool:
+        """Tell whether the end is as named, all accounts agree and nothing is left behind."""
+        return self.is_as_named and self.agrees and not self.left
 
     @property
     def agrees(self) -> bool:
@@ -63,6 +70,7 @@ class Outcome:
                 {"what": one.what, "numbers": {**one.numbers}, "agree": one.agrees} for one in self.checks
             ],
             "clients": {**self.books.client},
+            "left_behind": list(self.left),
             "upstream_rq_retry": self.books.counters.get(RETRIES),
             "stage_seconds": {name: round(took, 3) for name, took in self.stage_seconds.items()},
             "run": None if self.summary is None else self.summary.to_json(),
@@ -81,6 +89,8 @@ class Outcome:
         yield f"  retries   {self.books.counters.get(RETRIES, 0)} by the front balancer"
         for number, check in enumerate(self.checks):
             yield f"  {'' if number else 'accounts':<10}{check.sentence()}"
+        for number, left in enumerate(self.left):
+            yield f"  {'' if number else 'left':<10}{left}"
         yield "  stages    " + " · ".join(
             f"{name} {duration(took)}" for name, took in self.stage_seconds.items()
         )
@@ -90,6 +100,8 @@ class Outcome:
 
     def _verdict(self) -> str:
         books = "all accounts agree to the request" if self.agrees else "THE ACCOUNTS DIFFER"
+        if self.left:
+            books += ", AND SOMETHING IS LEFT BEHIND"
         name = f"drill {self.drill.name}" if self.drill.name else "rehearsal"
         if self.drill.exit_code is None:
             return f"{name}: ended with exit {self.exit_code}; nothing is promised for it; {books}"
