@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -59,7 +59,7 @@ def _flags(state: Path | None, kubeconfig: str = "", context: str = "") -> Flags
 
 
 @contextmanager
-def _view(output: str) -> Iterator[Callable[[Run, Record], None]]:
+def _view(flags: Flags, output: str) -> Iterator[Callable[[Run, Record], None]]:
     """Choose the view: live in a terminal, JSON lines elsewhere."""
     chosen = output or ("live" if sys.stdout.isatty() else "json")
     if chosen == "live":
@@ -70,19 +70,24 @@ def _view(output: str) -> Iterator[Callable[[Run, Record], None]]:
     elif chosen in ("text", "json"):
         from upgrader.report import lines
 
-        yield (lines.TextLines if chosen == "text" else lines.JsonLines)(sys.stdout).show
+        yield (lines.TextLines if chosen == "text" else lines.JsonLines)(
+            sys.stdout, redact=flags.redactor.text
+        ).show
     else:
         raise typer.BadParameter("live, text or json", param_hint="--output")
 
 
-def _end(run: Run, output: str) -> NoReturn:
+def _end(run: Run, records: Iterable[Mapping[str, Any]], output: str) -> NoReturn:
     """Say how a run ended, with the numbers and what is left to do, and exit by its phase."""
     from upgrader.model.phase import EXIT_CODES
     from upgrader.model.undo import undo_commands
-    from upgrader.report.summary import summary_text
+    from upgrader.report.summary import summarize
 
-    if output != "json" and (output or sys.stdout.isatty()):
-        typer.echo("\n".join(summary_text(run, undo=undo_commands(run))))
+    told = summarize(records, undo=undo_commands(run))
+    if output == "json" or not (output or sys.stdout.isatty()):
+        typer.echo(json.dumps({"event": "run.summed_up", **told.to_json()}))
+    else:
+        typer.echo("\n".join(told.lines()))
     raise typer.Exit(EXIT_CODES.get(run.phase, ExitCode.BUG))
 
 
@@ -114,9 +119,9 @@ def _carry_out(flags: Flags, path: Path, *, revision: int | None, yes: bool, out
             raise typer.Exit(ExitCode.REFUSED)
         if not yes and not typer.confirm("Carry this plan out?"):
             raise typer.Exit(ExitCode.ABORTED)
-        with _view(output) as tell:
+        with _view(flags, output) as tell:
             run = runs.begin(made, plan, tell)
-        _end(run, output)
+        _end(run, runs.lines(flags, made.run), output)
 
 
 def _target(made: Bench, revision: int | None) -> int:
@@ -216,9 +221,10 @@ def resume(
     from upgrader import runs
 
     flags = _flags(state, kubeconfig, context)
-    with _view(output) as tell:
-        ended = runs.take_up(flags, run or runs.latest(flags), tell)
-    _end(ended, output)
+    chosen = run or runs.latest(flags)
+    with _view(flags, output) as tell:
+        ended = runs.take_up(flags, chosen, tell)
+    _end(ended, runs.lines(flags, chosen), output)
 
 
 @app.command()
@@ -281,9 +287,9 @@ def replay(
 
     flags = _flags(state)
     records = runs.lines(flags, run) if run else runs.recorded()
-    with _view(output) as tell:
+    with _view(flags, output) as tell:
         seen = replay_lines(records, tell, speed=factor_of(speed), clock=SystemClock())
-    _end(seen, output)
+    _end(seen, records, output)
 
 
 @app.command()

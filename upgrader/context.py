@@ -49,6 +49,7 @@ class Flags:
         context: Overrides the playbook's.
         environ: The environment secrets are read from.
         interrupted: Why the operator wants this process to end, or the empty text.
+        redactor: Learns every secret that is read, and masks it in all that is shown.
     """
 
     state: Path
@@ -56,6 +57,7 @@ class Flags:
     context: str = ""
     environ: Mapping[str, str] = field(default_factory=lambda: dict(os.environ), repr=False)
     interrupted: Callable[[], str] = lambda: ""
+    redactor: Redactor = field(default_factory=Redactor, repr=False)
 
     @property
     def kubeconfigs(self) -> str:
@@ -161,7 +163,8 @@ def _ports(loaded: LoadedPlaybook, flags: Flags, kube: KubeApi, folder: Path) ->
 
     background = BackgroundLoop()
     release = loaded.playbook.release
-    redactor = Redactor(secret.get_secret_value() for secret in loaded.secrets.values())
+    for secret in loaded.secrets.values():
+        flags.redactor.add(secret.get_secret_value())
     target = Target(
         # The context is pinned: a `kubectl config use-context` in mid-run must not move Helm elsewhere.
         place=Place(release.name, release.namespace, flags.kubeconfigs, kube.context),
@@ -171,13 +174,13 @@ def _ports(loaded: LoadedPlaybook, flags: Flags, kube: KubeApi, folder: Path) ->
         values=Values(loaded.values_files, release.values.env),
     )
     helm = HelmRelease.of(
-        target, kube=kube, scope=kube.is_namespaced, redactor=redactor, environment=flags.environ
+        target, kube=kube, scope=kube.is_namespaced, redactor=flags.redactor, environment=flags.environ
     )
     return Ports(
         clock=SystemClock(),
         kube=kube,
         helm=helm,
-        http=HttpClient(background),
+        http=HttpClient(),
         sweep=lambda reach: sweep_by(reach, kube),
         prober=lambda spec: BackgroundProber(spec, background),
     )

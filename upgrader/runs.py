@@ -24,10 +24,9 @@ def begin(bench: Bench, plan: Plan, tell: Tell) -> Run:
         Locked: Another run holds the release, or an unfinished one does.
     """
     body = header(bench, plan)
-    lease(bench).acquire(bench.run)
     with world(bench, body, tell) as ours:
-        ours.lease.acquire(bench.run, resume=True)
-        return Engine(Recorder.open(ours, body)).drive()
+        ours.lease.acquire(bench.run)
+        return _drive(Recorder.open(ours, body))
 
 
 def take_up(flags: Flags, run: str, tell: Tell) -> Run:
@@ -40,7 +39,14 @@ def take_up(flags: Flags, run: str, tell: Tell) -> Run:
     body = header_of(flags, run)
     with _bench_of(flags, run, body) as bench, world(bench, body, tell) as ours:
         ours.lease.acquire(run, resume=True)
-        return Engine(Recorder.reopen(ours)).drive()
+        return _drive(Recorder.reopen(ours))
+
+
+def _drive(recorder: Recorder) -> Run:
+    run = Engine(recorder).drive()
+    if run.is_over:
+        recorder.world.ports.helm.forget_values()
+    return run
 
 
 def abort(flags: Flags, run: str, reason: str) -> None:

@@ -10,10 +10,13 @@ import os
 import shutil
 import signal
 import subprocess
+import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -120,11 +123,11 @@ class Bench:
     program: str
     redactor: Redactor
 
-    def release(self, chart_ref: Path, **more: object) -> HelmRelease:
+    def release(self, source: Path | str, **more: object) -> HelmRelease:
         target = Target(
             Place("gw", self.namespace, KUBECONFIG, self.kube.context),
             self.folder / "run",
-            str(chart_ref),
+            str(source),
             values=Values((), {"global.licence": "GW_LICENCE"}),
         )
         target = replace(target, **more)  # type: ignore[arg-type]
@@ -418,3 +421,52 @@ def test_a_pinned_chart_is_the_same_for_ever(bench: Bench) -> None:
     assert again == first
     with pytest.raises(Refused, match="pinned"):
         bench.release(source).pull()
+
+
+@pytest.fixture
+def repository(bench: Bench) -> Iterator[str]:
+    """A chart repository on loopback, with the chart in version 2.0.0."""
+    folder = bench.folder / "repository"
+    call = [bench.program, "package", str(chart(bench.folder / "2", "2.0.0")), "--destination", str(folder)]
+    subprocess.run(call, check=True, capture_output=True, timeout=60)
+    subprocess.run([bench.program, "repo", "index", str(folder)], check=True, capture_output=True, timeout=60)
+    serve = partial(QuietFiles, directory=str(folder))
+    with ThreadingHTTPServer(("127.0.0.1", 0), serve) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+
+
+class QuietFiles(SimpleHTTPRequestHandler):
+    """Serves files without a word."""
+
+    def log_message(self, format: str, *args: object) -> None: ...
+
+
+def test_a_chart_is_pulled_from_a_repository(bench: Bench, repository: str) -> None:
+    by_name = bench.release(f"{repository}/gw", chart_version="2.0.0")
+    by_file = bench.release(f"{repository}/gw-2.0.0.tgz", run_folder=bench.folder / "other")
+
+    first, second = by_name.pull(), by_file.pull()
+
+    assert (first.name, first.version, first.digest) == ("gw", "2.0.0", second.digest)
+    with pytest.raises(ProgramFailed, match="pull"):
+        bench.release(
+            f"{repository}/gw",
+            chart_version="9.9.9",
+            run_folder=bench.folder / "third",
+        ).pull()
+
+
+def test_a_chart_is_pulled_from_a_repository_the_operator_added(
+    bench: Bench, repository: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Helm's home is private to the run; the operator's list of repositories is read all the same."""
+    monkeypatch.setenv("HELM_CONFIG_HOME", str(bench.folder / "operator"))
+    monkeypatch.setenv("HELM_CACHE_HOME", str(bench.folder / "operator"))
+    add = [bench.program, "repo", "add", "mine", repository]
+    subprocess.run(add, check=True, capture_output=True, timeout=60)
+
+    pinned = bench.release("mine/gw", chart_version="2.0.0").pull()
+
+    assert (pinned.name, pinned.version) == ("gw", "2.0.0")

@@ -73,7 +73,7 @@ def test_a_right_answer_is_no_failure_and_each_probe_has_its_own_connection(
 
     assert counts.sent >= 3
     assert counts.failed == 0
-    assert door.connections == len(door.heads) >= counts.sent
+    assert door.connections >= len(door.heads) >= counts.sent
     assert door.heads[0].startswith(b"GET /orders?a=b HTTP/1.1\r\n")
     assert f"host: 127.0.0.1:{port}\r\n".encode() in door.heads[0].lower()
     assert b"x-key: k\r\n" in door.heads[0].lower()

@@ -30,8 +30,9 @@ def test_a_finished_binary_is_found_by_its_sources(tmp_path: Path) -> None:
 
 
 def test_a_build_in_progress_is_no_binary(tmp_path: Path) -> None:
-    (tmp_path / f"{_SOURCES.digest}.building").mkdir()
-    (tmp_path / f"{_SOURCES.digest}.building" / BINARY).touch()
+    (tmp_path / "building" / "tmp").mkdir(parents=True)
+    (tmp_path / "building" / BINARY).touch()
+    (tmp_path / "building" / "tmp" / BINARY).touch()
 
     assert find(tmp_path, _SOURCES) is None
 

@@ -72,6 +72,11 @@ def test_a_package_printed_twice_counts_once() -> None:
     assert again.done == 1
 
 
+def test_where_all_is_compiled_only_linking_is_left() -> None:
+    assert Packages(frozenset(), clock=_Clock()).begin() == Progress("linking", seconds_left=LINK_SECONDS)
+    assert Packages(frozenset("ab"), clock=_Clock()).begin() == Progress("compiling", "", 0, 2)
+
+
 def test_after_the_last_package_comes_the_linking() -> None:
     packages = Packages(frozenset({"a"}), clock=_Clock())
 

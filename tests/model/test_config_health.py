@@ -76,9 +76,15 @@ def test_refused_endpoints_are_told_for_a_minute() -> None:
 
 
 def test_a_restarted_old_proxy_that_refuses_what_it_is_served_is_a_breach() -> None:
-    restarted = replace(WELL, uptime_seconds=2, rejected={"cluster_manager.cds": 1})
+    restarted = replace(WELL, uptime_seconds=2, rejected={"cluster_manager.cds": 1}, accepted={})
 
     assert rules(OLD, WELL, restarted) == {"xds-rejected": Weight.BREACH}
+
+
+def test_a_young_proxy_that_took_what_it_first_refused_is_well() -> None:
+    young = replace(WELL, uptime_seconds=2, rejected={"cluster_manager.cds": 1})
+
+    assert rules(NEW, young, young) == {}
 
 
 def test_a_node_clock_set_back_is_no_refusal() -> None:

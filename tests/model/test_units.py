@@ -127,7 +127,7 @@ def batches(*values: object) -> tuple[int | Share, ...]:
         pytest.param(("0.1%", "100%"), 300, (1, 300), id="a-share-is-at-least-a-pod"),
     ],
 )
-def test_batch_targets(values: tuple[object, ...], total: int, targets: tuple[int, ...]) -> None:
+def test_batches_grow_to_all_pods(values: tuple[object, ...], total: int, targets: tuple[int, ...]) -> None:
     """How many pods are new after each batch."""
     assert batch_targets(batches(*values), total) == targets
 

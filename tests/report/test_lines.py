@@ -13,6 +13,7 @@ from tests.report.journals import RUN, bad, blind, chapters, told
 from tests.scenario.stage import Stage
 from upgrader.model.phase import Phase
 from upgrader.model.plugins import Finding, Severity
+from upgrader.model.reading import Fact, Weight
 from upgrader.report.lines import JsonLines, TextLines
 from upgrader.report.sentences import sentence
 
@@ -78,6 +79,15 @@ def test_the_last_line_tells_the_end_and_its_exit_code(make: Any, name: str, cod
 
     assert (last["event"], last["exit_code"], last["level"]) == (name, code, level)
     assert sum(last["phase_seconds"].values()) == pytest.approx(last["elapsed_seconds"], abs=0.01)
+
+
+def test_what_a_signal_saw_is_filed_under_the_step_that_was_under_way() -> None:
+    """A mark of the observer's has no step of its own."""
+    stage = told(facts=(Fact(Weight.NOTE, "retries", "3 retries"),))
+
+    seen = next(line for line in json_of(stage) if line["event"] == "fact.seen")
+
+    assert (seen["step"], seen["sentence"]) == ("freeze", "Seen: 3 retries.")
 
 
 def test_no_line_is_written_for_what_changes_nothing() -> None:

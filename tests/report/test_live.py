@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
@@ -13,10 +14,10 @@ from tests.report.journals import RUN, after, bad, blind, chapters, told
 from tests.scenario.stage import Stage
 from upgrader.model.phase import Phase
 from upgrader.model.reading import Fact, Weight
-from upgrader.model.run import Run
+from upgrader.model.run import Run, Totals
 from upgrader.report.live import LiveView
 from upgrader.report.panels import Picture, draw
-from upgrader.report.standing import needs
+from upgrader.report.standing import needs, waits_for
 
 
 def console(width: int = 80, height: int = 24, **more: bool | str) -> Console:
@@ -99,12 +100,70 @@ def test_no_picture_is_larger_than_its_terminal(
     view = LiveView(console(width, height))
     facts = tuple(Fact(Weight.HOLD, f"rule-{n}", "a pod waits for a node " * 9) for n in range(5))
 
-    for run, record in chapters(stage.journal.lines):
+    for run, record in list(chapters(stage.journal.lines))[::5]:
         seen = {name: replace(reading, facts=facts) for name, reading in run.latest.items()}
         view.show(replace(run, latest=seen), record)
         lines = view.picture().plain.split("\n")
         assert len(lines) < height
         assert max(map(len, lines)) <= width
+
+
+def test_pods_are_shown_by_group_where_the_reading_knows_groups() -> None:
+    """All groups where there is room, else the one that is being rolled."""
+    run = after(told(), at_first_gate)
+    values = {"auth wanted": 2.0, "auth wanted_new": 2.0, "proxies wanted": 20.0, "proxies wanted_new": 2.0}
+    pods = replace(run.latest["rollout"], values={**run.latest["rollout"].values, **values})
+    steps = tuple(replace(step, settings={"group": "proxies"}) for step in run.steps)
+    grouped = replace(run, latest={**run.latest, "rollout": pods}, steps=steps)
+
+    small, large = (draw(Picture(grouped, run.at, {}), console(80, height)).plain for height in (24, 40))
+
+    rows = [line.split() for line in large.splitlines()]
+    assert ["auth", "0/2", "2/2", "wanted"] in rows
+    assert ["proxies", "18/20", "2/20", "wanted"] in rows
+    assert ["proxies", "18/20", "2/20", "wanted"] in [line.split() for line in small.splitlines()]
+    assert "auth" not in small
+
+
+def test_large_numbers_take_room_from_names_never_from_the_evidence() -> None:
+    """A long probe's name may be cut off; the column an operator looks at may not."""
+    run = after(told(bad), lambda run: run.phase is Phase.HOLDING)
+    name = "synthetic 401 /orders/of/a/customer"
+    policy = replace(run.policy, signals={name: run.policy.signals["envoy_stats"]})
+    many = Totals(1_234_567, 12_345, 11_234_567, 123)
+    big = replace(
+        run, policy=policy, totals={name: many}, meters={name: run.meters["envoy_stats"]}, latest={}
+    )
+
+    rows = draw(Picture(big, big.at, {}), console()).plain.splitlines()
+    row = next(line for line in rows if line.startswith("synthetic"))
+
+    assert row.startswith("synthetic 401 /ord")
+    assert row.endswith("11,234,567     123  0.0011 %  1,234,567  12,345  1 %  25")
+    assert len(row) <= 80
+
+
+def test_a_gate_that_can_never_pass_says_what_it_lacks() -> None:
+    """No countdown to a moment that will not come."""
+    run = after(told(), at_first_gate)
+
+    wait = waits_for(run, run.at, {"envoy_stats": math.inf})
+
+    assert wait is not None
+    assert (wait.ratio, math.isinf(wait.left_seconds)) == (0.0, True)
+    assert wait.detail == "envoy_stats sees too little traffic to rule out 20% failures"
+    shown = draw(Picture(run, run.at, {"envoy_stats": math.inf}), console()).plain
+    assert "0:06  envoy_stats sees too little traffic" in shown
+
+
+def test_only_the_phase_is_shown_in_reverse() -> None:
+    """A style that ran on would paint the line, as it did once."""
+    run = after(told(bad), lambda run: run.phase is Phase.HOLDING)
+
+    text = draw(Picture(run, run.at, {}), console())
+
+    assert [text.plain[s.start : s.end] for s in text.spans if "reverse" in str(s.style)] == [" HOLDING "]
+    assert not text.style
 
 
 def test_a_fact_is_shown_with_the_gravest_first() -> None:
@@ -122,7 +181,8 @@ def test_a_fact_is_shown_with_the_gravest_first() -> None:
 def test_a_blind_signal_says_so_beside_its_last_numbers() -> None:
     shown = screen_of(told(blind), lambda run: run.phase is Phase.HOLDING)
 
-    assert "blind for 3 s: connection refused" in shown
+    assert "0.93  blind for 3 s\n" in shown
+    assert "! envoy_stats: connection refused" in shown
 
 
 def test_the_clocks_run_on_between_two_records() -> None:

@@ -107,6 +107,12 @@ MARKS: dict[str, tuple[Kind, Mapping[str, Any], Phase, str]] = {
         Phase.APPLYING,
         "Nothing can be done at the moment, trying again: the API server did not answer in 5 s.",
     ),
+    "what a signal saw": (
+        Kind.DONE,
+        {"act": "see", "facts": {"scaled-to-30": "gateway was scaled from 20 to 30 in mid-run"}},
+        Phase.APPLYING,
+        "Seen: gateway was scaled from 20 to 30 in mid-run.",
+    ),
     "differences from the known-good revision": (
         Kind.DONE,
         {"act": "verify", "facts": {"differs": ["a", "b", "c", "d\nd", "e"]}},

@@ -49,15 +49,8 @@ def test_a_healthy_gateway_has_numbers_and_no_facts() -> None:
     reading = looks(fleet(OLD, NEW, leaving, workloads=(SETTLED,)))
 
     assert reading.facts == ()
-    assert reading.values == {
-        "old_ready": 1,
-        "old_total": 1,
-        "new_ready": 1,
-        "new_total": 1,
-        "terminating": 1,
-        f"{SETTLED.group} wanted_new": SETTLED.wanted_new,
-        f"{SETTLED.group} wanted": SETTLED.wanted_new + SETTLED.wanted_old,
-    }
+    counted = {"old_ready": 1, "old_total": 1, "new_ready": 1, "new_total": 1, "terminating": 1}
+    assert counted.items() <= reading.values.items()
     assert reading.error == ""
 
 

@@ -11,7 +11,13 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
-from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_random_exponential
+from tenacity import (
+    Retrying,
+    retry_if_exception_type,
+    stop_after_attempt,
+    stop_before_delay,
+    wait_random_exponential,
+)
 
 from upgrader.adapters.redaction import Redactor
 from upgrader.adapters.shell import Command, Shell
@@ -143,14 +149,14 @@ class HelmProgram:
         return Command([self.path, *arguments, *(self.place.flags() if cluster else [])], self.environment)
 
     def read(self, arguments: Sequence[str], *, deadline_seconds: float = READ_SECONDS) -> str:
-        """Return what a call that changes nothing prints; tried three times.
+        """Return what a call that changes nothing prints; tried three times, within one deadline begun.
 
         Raises:
             ProgramFailed: With helm's own words, redacted.
         """
         attempts = Retrying(
             retry=retry_if_exception_type(ProgramFailed),
-            stop=stop_after_attempt(READ_ATTEMPTS),
+            stop=stop_after_attempt(READ_ATTEMPTS) | stop_before_delay(deadline_seconds),
             wait=wait_random_exponential(multiplier=0.3, max=3.0),
             sleep=self.pause,
             reraise=True,

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import threading
+import time
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from functools import partial
@@ -221,8 +222,9 @@ class KubeWatch:
         """Start, and wait for the first copy at most that long; one that did not come has an infinite age."""
         for thread in self._threads:
             thread.start()
+        ends = time.monotonic() + wait_seconds
         for follower in self._followers:
-            follower.listed.wait(wait_seconds)
+            follower.listed.wait(max(0.0, ends - time.monotonic()))
 
     def objects(self) -> tuple[Manifest, ...]:
         """Return every object as last seen."""

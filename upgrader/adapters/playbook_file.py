@@ -264,11 +264,11 @@ def _explained(source: _Source, error: ErrorDetails) -> _Problem:
 def _variables(playbook: Playbook) -> Iterator[tuple[KeyPath, str]]:
     for value, name in playbook.release.values.env.items():
         yield ("releases", 0, "values", "env", value), name
-    for at, signal in enumerate(playbook.signals):
-        if isinstance(signal, Synthetic):
-            for header, content in signal.headers.items():
-                if isinstance(content, FromEnvironment):
-                    yield ("signals", at, "headers", header, "env"), content.env
+    probes = [(at, one) for at, one in enumerate(playbook.signals) if isinstance(one, Synthetic)]
+    for at, probe in probes:
+        for header, content in probe.headers.items():
+            if isinstance(content, FromEnvironment):
+                yield ("signals", at, "headers", header, "env"), content.env
 
 
 def _absent(playbook: Playbook, folder: Path, environ: Mapping[str, str]) -> Iterator[_Problem]:

@@ -70,15 +70,11 @@ class PodSweep:
         """
         self._ways = tuple(ways)
         self._way = self._ways[0] if len(self._ways) == 1 else None
+        self.reach = self._way.name if self._way else AUTO
         self._background = background or BackgroundLoop("upgrader-sweep")
         self._owns_background = background is None
         self._tried = 0
         allow_many_files()
-
-    @property
-    def reach(self) -> str:
-        """The way in use, or ``auto`` while none has been found."""
-        return self._way.name if self._way else AUTO
 
     def read(
         self, endpoints: Sequence[Endpoint], path: str, *, deadline_seconds: float
@@ -99,7 +95,7 @@ class PodSweep:
         found, said = await find_way(self._ways, self._next_tried(endpoints), path, seconds=seconds / 2)
         if found is None:
             return {one.key: Answer(0, error=said) for one in endpoints}
-        self._way = found
+        self._way, self.reach = found, found.name
         await asyncio.gather(*(way.close() for way in self._ways if way is not found))
         return await read_all(found, endpoints, path, seconds=seconds / 2)
 

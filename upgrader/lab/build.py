@@ -36,6 +36,15 @@ _NEEDED_BYTES = 6 * 2**30
 _KEPT_BUILDS = 3
 """Finished binaries kept, 170 MB each; chosen by us: a room in use must not lose its binary to an upgrade."""
 
+_STALE = (
+    "{{if .Stale}}{{if ne .StaleReason"
+    ' "not installed but available in build cache"}}{{.ImportPath}}{{end}}{{end}}'
+)
+"""What ``go list`` shall print: the packages to compile; the main one counts as stale even when compiled.
+
+Source: cmd/go/internal/work, reasons for staleness, Go 1.26.
+"""
+
 
 def cache_folder() -> Path:
     """Return the folder for everything the lab caches."""
@@ -102,7 +111,8 @@ class Build:
 
     @property
     def _workshop(self) -> Path:
-        return self.cache / f"{self.sources.digest}.building"
+        """The one place to build in: what an interrupted build of other sources compiled is of use, too."""
+        return self.cache / "building"
 
     @contextlib.contextmanager
     def _lock(self) -> Iterator[None]:
@@ -130,16 +140,18 @@ class Build:
         draft = workshop / BINARY
         total = needed_modules((self.sources.folder / "go.sum").read_text())
         self.tell(Progress("resolving", "which packages there are and which are compiled already"))
-        stale = self._go(
+        listed = self._go(
             go,
-            ["list", "-deps", *flags, "-f", "{{if .Stale}}{{.ImportPath}}{{end}}", "."],
+            ["list", "-deps", *flags, "-f", _STALE, "."],
             read=Downloads(total).read,
             environment=environment,
-        ).split()
+        )
+        packages = Packages(frozenset(listed.split()), clock=time.monotonic)
+        self.tell(packages.begin())
         self._go(
             go,
             ["build", "-v", *flags, "-ldflags", self.sources.link_flags, "-o", str(draft), "."],
-            read=Packages(frozenset(stale), clock=time.monotonic).read,
+            read=packages.read,
             environment=environment,
         )
         return self._finish(draft, go, seconds=time.monotonic() - began)

@@ -95,7 +95,7 @@ def shell(name: Name = "lab") -> None:
 @app.command()
 def status(
     name: Annotated[str, typer.Option("--name", help="Only this room.")] = "",
-    output: Annotated[Output, typer.Option("--output", "-o")] = Output.TEXT,
+    output: Annotated[Output, typer.Option("--output", "-o", help="How to print it.")] = Output.TEXT,
 ) -> None:
     """Show the rooms that are up, and which of their parts have died."""
     from upgrader.lab.room import Room, rooms

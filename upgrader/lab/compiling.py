@@ -46,6 +46,13 @@ class Packages:
         self._clock = clock
         self._began = clock()
 
+    def begin(self) -> Progress:
+        """Return where it stands before the first line: with nothing to compile, it is all linking."""
+        total = len(self._stale)
+        if not total:
+            return Progress("linking", seconds_left=LINK_SECONDS)
+        return Progress("compiling", "", 0, total)
+
     def read(self, line: str) -> Progress | None:
         """Return where compiling stands after this line; ``None`` when the line names no package of ours."""
         name = line.strip()

@@ -77,8 +77,9 @@ class _Proxy:
 
     @classmethod
     def of_young(cls, stats: ProxyStats, now: float) -> _Proxy:
-        """Start with a process that began lately: all it refused, it refused just now."""
-        return cls(replace(stats, rejected={}), stats, dict.fromkeys(stats.rejected, now))
+        """Start with a process that began lately: what it refused and never took, it refuses now."""
+        refused = (key for key in stats.rejected if not stats.accepted.get(key))
+        return cls(replace(stats, rejected={}), stats, dict.fromkeys(refused, now))
 
     @property
     def lost_ratio(self) -> float:

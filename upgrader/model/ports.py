@@ -285,6 +285,9 @@ class Helm(Protocol):
     def unlock(self, revision: int) -> None:
         """Mark a pending revision ``failed`` in place, after nothing of it was found in the cluster."""
 
+    def forget_values(self) -> None:
+        """Delete the files that hold values, secrets among them: no Helm of ours needs them any more."""
+
     def upgrade_command(self, chart: Chart) -> str:
         """Return the exact command line of the upgrade, for `plan`; without secrets."""
 

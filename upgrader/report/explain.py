@@ -16,6 +16,7 @@ from upgrader.model.phase import WATCHED, Event, Phase
 from upgrader.model.record import Kind, Record
 from upgrader.model.run import Run, Totals
 from upgrader.report.follow import Chapter, follow
+from upgrader.report.standing import ceiling_odds
 from upgrader.report.wording import (
     clock_time,
     count,
@@ -164,8 +165,9 @@ def _spoken(word: str, said: Said) -> Iterator[str]:
 def _signals(run: Run) -> Iterator[str]:
     for name, total in run.totals.items():
         weight = run.policy.signals[name].weight
-        evidence = odds(run.meters[name].evidence)
-        yield f"{name}: {_nkmj(total)}, E {evidence} at weight {weight:.2f}{_last(run, name)}"
+        evidence, over = odds(run.meters[name].evidence), ceiling_odds(run, name)
+        ceiling = f", ceiling E {odds(over)}" if over != 1.0 else ""
+        yield f"{name}: {_nkmj(total)}, E {evidence} at weight {weight:.2f}{ceiling}{_last(run, name)}"
 
 
 def _nkmj(seen: Totals | Counts) -> str:
@@ -237,6 +239,7 @@ def _numbers(run: Run, name: str) -> dict[str, Any]:
         "m": total.old_requests,
         "j": total.old_failures,
         "evidence_odds": run.meters[name].evidence,
+        "ceiling_evidence_odds": ceiling_odds(run, name),
         "weight_ratio": run.policy.signals[name].weight,
         "good_seconds_in_gate": run.gate_seconds.get(name, 0.0),
     }

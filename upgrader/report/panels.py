@@ -16,7 +16,17 @@ from upgrader.model.phase import EXIT_CODES, TERMINAL, Phase
 from upgrader.model.policy import BRAKE_EVIDENCE
 from upgrader.model.reading import Weight
 from upgrader.model.run import Run
-from upgrader.report.standing import Split, Wait, facts, is_gating, silence, splits, steps_over, waits_for
+from upgrader.report.standing import (
+    Split,
+    Wait,
+    ceiling_odds,
+    facts,
+    is_gating,
+    silence,
+    splits,
+    steps_over,
+    waits_for,
+)
 from upgrader.report.wording import (
     clock_time,
     count,
@@ -82,7 +92,12 @@ def draw(picture: Picture, console: Console) -> Text:
     head = [*_title(picture, width), *_progress(picture, width)]
     if roomy:
         head += _steps(run, width)
-    parts = [head, _splits(run), _requests(picture), [*_evidence(run, width), *_facts(run)]]
+    parts = [
+        head,
+        _splits(run, width, roomy=roomy),
+        _requests(picture, width),
+        [*_evidence(run, width), *_facts(run)],
+    ]
     lines = [line for part in parts if part for line in (*([Text()] if roomy else []), *part)][roomy:]
     lines.append(Text(f"{'─── UTC ':─<{width}}", style="dim"))
     room = max(LEAST_SENTENCES, height - len(lines))
@@ -104,8 +119,8 @@ def _title(picture: Picture, width: int) -> Iterator[Text]:
     run = picture.run
     place = str(run.measured.get("context") or "")
     yield _apart(Text(f"{release_name(run)}  {route(run)}", style="bold"), Text(place), width)
-    left = Text(f" {spoken(run.phase).upper()} ", style=f"{_PHASE_STYLES[run.phase]} reverse")
-    left.append(f"  {_headline(run)}", style="not bold not reverse default")
+    shout = (f" {spoken(run.phase).upper()} ", f"{_PHASE_STYLES[run.phase]} reverse")
+    left = Text.assemble(shout, f"  {_headline(run)}")
     right = Text(f"{run_id(run)}  {ticking(picture.now - run.began)}", style="dim")
     yield _apart(left, right, width)
 
@@ -127,7 +142,7 @@ def _apart(left: Text, right: Text, width: int) -> Text:
     if right.cell_len > room:
         right = right.copy()
         right.truncate(max(0, room), overflow="ellipsis")
-    return left + Text(" " * max(2, width - left.cell_len - right.cell_len)) + right if right.plain else left
+    return Text.assemble(left, " " * max(2, width - left.cell_len - right.cell_len), right)
 
 
 def _progress(picture: Picture, width: int) -> Iterator[Text]:
@@ -177,26 +192,30 @@ def _mark(run: Run, number: int) -> tuple[str, str]:
     return ("✔", "green") if is_past else ("▶", _PHASE_STYLES[run.phase])
 
 
-def _splits(run: Run) -> list[Text]:
-    rows = [_split(split) for split in splits(run)]
-    return _table([_head("pods"), _head("old"), _head("new"), Text("")], rows) if rows else []
+def _splits(run: Run, width: int, *, roomy: bool) -> list[Text]:
+    group = run.step.settings.get("group")
+    shown = [one for one in splits(run) if roomy or one.word != "wanted" or one.name == group]
+    rows = [_split(split) for split in shown]
+    return _table([_head("pods"), _head("old"), _head("new"), Text("")], rows, width) if rows else []
 
 
 def _split(split: Split) -> list[Text]:
     if split.error:
         return [Text(split.name), Text("?"), Text("?"), Text(one_line(split.error), style="yellow")]
-    return [Text(split.name), *(_of(*side) for side in (split.old, split.new)), Text(split.word)]
+    is_split = split.word == "wanted"
+    sides = [_of(*side, style="" if is_split else "yellow") for side in (split.old, split.new)]
+    return [Text(split.name), *sides, Text(split.word)]
 
 
-def _of(good: float, total: float) -> Text:
-    return Text(f"{count(good)}/{count(total)}", style="" if good >= total else "yellow")
+def _of(good: float, total: float, *, style: str) -> Text:
+    return Text(f"{count(good)}/{count(total)}", style="" if good >= total else style)
 
 
 def _head(text: str) -> Text:
     return Text(text, style="dim")
 
 
-def _requests(picture: Picture) -> list[Text]:
+def _requests(picture: Picture, width: int) -> list[Text]:
     """Return what each counting signal has counted so far, and its evidence."""
     run = picture.run
     heads = [_head(each) for each in ("requests", "old", "failed", "", "new", "failed", "", "E", "")]
@@ -211,10 +230,17 @@ def _requests(picture: Picture) -> list[Text]:
                 Text(count(total.new_requests)),
                 *_failed(total.new_failures, total.new_requests, "red"),
                 Text(odds(evidence), style=_heat(evidence, run)),
-                Text(silence(run, name, picture.now), style="yellow"),
+                Text(_beside(picture, name), style="yellow"),
             ]
         )
-    return _table(heads, rows) if rows else []
+    return _table(heads, rows, width) if rows else []
+
+
+def _beside(picture: Picture, name: str) -> str:
+    """Say what makes a signal's numbers less, or more, than they seem."""
+    over = ceiling_odds(picture.run, name)
+    said = f"ceiling E {odds(over)}" if over >= BRAKE_EVIDENCE else ""
+    return silence(picture.run, name, picture.now) or said
 
 
 def _failed(failures: float, requests: float, style: str) -> tuple[Text, Text]:
@@ -222,21 +248,25 @@ def _failed(failures: float, requests: float, style: str) -> tuple[Text, Text]:
     return Text(count(failures), style=style), Text(ratio(failures, requests), style=style)
 
 
-def _table(head: list[Text], rows: Sequence[list[Text]]) -> list[Text]:
-    """Align columns: the first and the last to the left, numbers to the right."""
+def _table(head: list[Text], rows: Sequence[list[Text]], width: int) -> list[Text]:
+    """Align columns: the first and the last to the left, numbers to the right; names give way to numbers."""
     table = [head, *rows]
-    widths = [max(row[column].cell_len for row in table) for column in range(len(head))]
-    widths[0] = max(widths[0], _NAME)
-    lines = []
-    for row in table:
-        line = Text()
-        for column, (cell, size) in enumerate(zip(row, widths, strict=True)):
-            pad = " " * (size - cell.cell_len)
-            left = column in (0, len(head) - 1)
-            line += (cell + pad if left else Text(pad) + cell) + "  "
-        line.rstrip()
-        lines.append(line)
-    return lines
+    sizes = [max(row[column].cell_len for row in table) for column in range(len(head))]
+    room = width - sum(sizes[1:]) - 2 * (len(sizes) - 1)
+    sizes[0] = min(max(sizes[0], _NAME), max(room, _NAME))
+    return [_aligned(row, sizes) for row in table]
+
+
+def _aligned(row: Sequence[Text], sizes: Sequence[int]) -> Text:
+    line = Text()
+    for column, (cell, size) in enumerate(zip(row, sizes, strict=True)):
+        shown = cell.copy()
+        shown.truncate(size, overflow="ellipsis")
+        pad = " " * (size - shown.cell_len)
+        left = column in (0, len(sizes) - 1)
+        line = Text.assemble(line, *((shown, pad) if left else (pad, shown)), "  ")
+    line.rstrip()
+    return line
 
 
 def _heat(evidence: float, run: Run) -> str:
@@ -283,5 +313,7 @@ def _told(picture: Picture, console: Console, room: int) -> list[Text]:
         if len(lines) + len(shown) > room:
             break
         times = [clock_time(at), *[" " * 8] * (len(shown) - 1)]
-        lines[:0] = [Text(f"{time} ", style="dim") + line for time, line in zip(times, shown, strict=True)]
+        lines[:0] = [
+            Text.assemble((f"{time} ", "dim"), line) for time, line in zip(times, shown, strict=True)
+        ]
     return lines

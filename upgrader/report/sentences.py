@@ -75,7 +75,7 @@ def _done(run: Run, record: Record) -> str:
     if act == "wait":
         return f"nothing can be done at the moment, trying again: {one_line(str(facts.get('waits_for', '')))}"
     if act == "see":
-        return one_line("; ".join(map(str, facts.values())))
+        return f"seen: {one_line('; '.join(map(str, facts.values())))}"
     if act == "verify" and facts.get("differs"):
         return f"the old version is not whole yet: {_some(facts['differs'])}"
     return ""

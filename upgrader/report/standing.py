@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from upgrader.flow.roll_back import UNDO_SECONDS
@@ -15,7 +15,7 @@ from upgrader.model.run import Run
 from upgrader.model.verdict import backends_missing, needed_seconds
 from upgrader.report.wording import began_step_at, seconds
 
-NEW_READY, NEW_HEALTHY = "new_ready", "new_healthy"
+_WANTED = " wanted"
 _URGENT = {Weight.BREACH: 0, Weight.HOLD: 1, Weight.NOTE: 2}
 
 
@@ -52,7 +52,7 @@ class Split:
 
     Args:
         name: The group, or the balancer.
-        word: What is counted: ``ready`` or ``healthy``.
+        word: What is counted: ``ready``, ``healthy`` or ``wanted``.
         old: (as they should be, all of them), old pods.
         new: The same of new pods.
         error: Why there are no numbers now, or the empty text.
@@ -121,39 +121,56 @@ def _gate(run: Run, spent: float, needed: Mapping[str, float]) -> Wait | None:
 
 
 def splits(run: Run) -> tuple[Split, ...]:
-    """Return how the pods are split, by group where the reading knows groups, then what each balancer says.
+    """Return how many pods of each group shall be old and new, how many are Ready, and what balancers say.
 
-    A reading's values speak of groups as ``GROUP new_ready``, and of all pods together as ``new_ready``.
+    The ``rollout`` reading's values speak of a group as ``GROUP wanted`` and ``… wanted_new``, of all pods
+    as ``new_ready`` and so on; a balancer's as ``new_healthy``.
     """
     found = []
     for name, reading in run.latest.items():
         word = "healthy" if run.policy.signals[name].speaks_of_backends else "ready"
-        key = f"new_{word}"
-        for prefix in [each.removesuffix(key) for each in reading.values if each.endswith(key)]:
-            old, new = (_side(reading.values, prefix, side, word) for side in ("old", "new"))
-            label = prefix.strip() or name
-            found.append(Split(label, word, old, new))
-        if reading.error and name not in run.meters:
-            found.append(Split(name, word, (0, 0), (0, 0), reading.error))
-    return tuple(sorted(found, key=lambda split: split.word == "healthy"))
+        if f"new_{word}" in reading.values:
+            old, new = (_side(reading.values, side, word) for side in ("old", "new"))
+            found.append(Split(name, word, old, new))
+        elif reading.error and name not in run.meters:
+            found.append(Split(name, word, (0, 0), (0, 0), error="blind"))
+    found.sort(key=lambda split: split.word == "healthy")
+    return (*_groups(run), *found)
 
 
-def _side(values: Mapping[str, float], prefix: str, side: str, word: str) -> tuple[float, float]:
-    return values.get(f"{prefix}{side}_{word}", 0.0), values.get(f"{prefix}{side}_total", 0.0)
+def _groups(run: Run) -> Iterator[Split]:
+    reading = run.latest.get("rollout")
+    for key, wanted in (reading.values if reading else {}).items():
+        if reading is not None and key.endswith(_WANTED) and wanted:
+            group = key.removesuffix(_WANTED)
+            new = reading.values.get(f"{group}{_WANTED}_new", 0.0)
+            yield Split(group or "dependents", "wanted", (wanted - new, wanted), (new, wanted))
+
+
+def _side(values: Mapping[str, float], side: str, word: str) -> tuple[float, float]:
+    return values.get(f"{side}_{word}", 0.0), values.get(f"{side}_total", 0.0)
+
+
+def ceiling_odds(run: Run, signal: str) -> float:
+    """Return the evidence that new pods fail above the ceiling; 1 while there are old ones to compare."""
+    meter = run.ceilings.get(signal)
+    return 1.0 if meter is None else meter.evidence
 
 
 def facts(run: Run) -> tuple[Fact, ...]:
-    """Return what the latest readings say that needs no statistics, the gravest first."""
+    """Return what the latest readings say that needs no statistics, and why one is blind; gravest first."""
     said = [fact for reading in run.latest.values() for fact in reading.facts]
+    blind = [reading for reading in run.latest.values() if reading.error]
+    said += [Fact(Weight.HOLD, "blind", f"{reading.signal}: {reading.error}") for reading in blind]
     return tuple(sorted(said, key=lambda fact: _URGENT[fact.weight]))
 
 
 def silence(run: Run, signal: str, now: float) -> str:
-    """Say for how long and why a signal has had no usable data, or the empty text."""
+    """Say for how long a signal has had no usable data, or the empty text; why is in its last reading."""
     reading = run.latest.get(signal)
     if reading is None or not reading.error:
         return ""
-    return f"blind for {seconds(now - run.good_at.get(signal, run.began))}: {reading.error}"
+    return f"blind for {seconds(now - run.good_at.get(signal, run.began))}"
 
 
 def steps_over(run: Run) -> float:

@@ -84,7 +84,7 @@ def _wait(wait: Wait) -> str:
 
 def _split(split: Split) -> str:
     if split.error:
-        return f"{split.name}: {one_line(split.error)}"
+        return f"{split.name}: {split.error}"
     sides = " · ".join(
         f"{name} {count(good)} of {count(total)} {split.word}"
         for name, (good, total) in (("old", split.old), ("new", split.new))
@@ -157,8 +157,9 @@ def _wait_body(wait: Wait) -> dict[str, Any]:
 
 
 def _signal_body(run: Run, name: str) -> dict[str, Any]:
-    blind = silence(run, name, run.at)
-    return {**asdict(run.totals[name]), "evidence_odds": run.meters[name].evidence, "error": blind}
+    reading = run.latest.get(name)
+    error = reading.error if reading else "no reading yet"
+    return {**asdict(run.totals[name]), "evidence_odds": run.meters[name].evidence, "error": error}
 
 
 def _split_body(split: Split) -> dict[str, Any]:

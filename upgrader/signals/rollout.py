@@ -106,7 +106,7 @@ class Rollout:
             first = self._replicas.setdefault(one.ref.name, one.replicas)
             if one.replicas != first:
                 text = f"{one.ref.name} was scaled from {first} to {one.replicas} in mid-run"
-                yield Fact(Weight.NOTE, f"scaled-to-{one.replicas}", text)
+                yield Fact(Weight.NOTE, "scaled", text)
 
     def _why_not_started(self, pod: Pod) -> str:
         looks = self._cannot_start.get(pod.uid, 0)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ctypes
-import importlib.util
 import json
 import signal
 import subprocess
@@ -12,6 +11,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from upgrader.errors import LabUnavailable
+from upgrader.lab.images import envoy_program
 
 _PR_SET_PDEATHSIG = 1
 
@@ -32,11 +32,8 @@ def binary() -> Path:
     Raises:
         LabUnavailable: The package is not installed, or is the one without a program (before 1.40).
     """
-    spec = importlib.util.find_spec("envoy")
-    for folder in spec.submodule_search_locations or () if spec else ():
-        program = Path(folder) / "_bin" / "envoy"
-        if program.is_file():
-            return program
+    if program := envoy_program():
+        return program
     raise LabUnavailable(
         "Envoy is not installed",
         remedy="install the lab's packages: pip install 'upgrader[lab]' (needs glibc 2.31 or newer)",

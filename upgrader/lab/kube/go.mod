@@ -3,6 +3,7 @@ module upgrader.dev/lab
 go 1.26.0
 
 require (
+	a.upgrader.dev/pid1 v0.0.0
 	github.com/cyphar/filepath-securejoin v0.7.0
 	github.com/google/cadvisor/lib v0.60.5
 	github.com/spf13/cobra v1.10.2
@@ -274,3 +275,6 @@ replace (
 	k8s.io/sample-controller => k8s.io/sample-controller v0.37.2
 	k8s.io/streaming => k8s.io/streaming v0.37.2
 )
+
+// So that a container's first process starts before everything else: see pid1/pid1.go.
+replace a.upgrader.dev/pid1 => ./pid1

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 
+	"a.upgrader.dev/pid1"
 	"github.com/spf13/cobra"
 	"go.etcd.io/etcd/server/v3/etcdmain"
 	"k8s.io/component-base/cli"
@@ -25,7 +26,6 @@ import (
 	"upgrader.dev/lab/addons"
 	"upgrader.dev/lab/node"
 	"upgrader.dev/lab/room"
-	"upgrader.dev/lab/runtime"
 )
 
 // programs by name; each runs with os.Args[0] as its own name and returns the exit code.
@@ -41,7 +41,7 @@ var programs = map[string]func() int{
 	"lab-addons":              func() int { return addons.Main(os.Args[1:], os.Stderr) },
 	"lab-room":                runRoom,
 	"version":                 runVersion,
-	runtime.InitName:          runContainer,
+	pid1.Name:                 runContainer, // by argv[1] only: by its own name it is gone already
 }
 
 func main() {
@@ -87,7 +87,7 @@ func runEtcd() int {
 }
 
 func runContainer() int {
-	runtime.ContainerMain()
+	pid1.Main()
 	return 0
 }
 

@@ -23,7 +23,7 @@ func Main(args []string, stderr io.Writer) int {
 	set.SetOutput(stderr)
 	kubeconfig := set.String("kubeconfig", "", "file that says how to reach the API server (required)")
 	listen := set.String("listen", "10.244.0.1:53", "address of the DNS server")
-	volumes := set.String("volumes", "", "directory for volumes of the StorageClass local-path; none are made without it")
+	volumes := set.String("volumes", "/run/lab-volumes", "directory for volumes of the StorageClass local-path")
 	if err := set.Parse(args); err != nil {
 		return 2
 	}
@@ -57,13 +57,9 @@ func run(ctx context.Context, log *slog.Logger, kubeconfig, listen, volumes stri
 	if err != nil {
 		return err
 	}
-	controllers := []func(context.Context) error{balancer.run}
-	if volumes != "" {
-		provisioner, err := newProvisioner(client, informer, volumes, log)
-		if err != nil {
-			return err
-		}
-		controllers = append(controllers, provisioner.run)
+	provisioner, err := newProvisioner(client, informer, volumes, log)
+	if err != nil {
+		return err
 	}
 	informer.Start(ctx.Done())
 	for kind, synced := range informer.WaitForCacheSync(ctx.Done()) {
@@ -71,8 +67,11 @@ func run(ctx context.Context, log *slog.Logger, kubeconfig, listen, volumes stri
 			return fmt.Errorf("no list of %v from the API server", kind)
 		}
 	}
-	controllers = append(controllers, func(ctx context.Context) error { return serveDNS(ctx, log, listen, names) })
-	return untilFirst(ctx, controllers)
+	return untilFirst(ctx, []func(context.Context) error{
+		balancer.run,
+		provisioner.run,
+		func(ctx context.Context) error { return serveDNS(ctx, log, listen, names) },
+	})
 }
 
 // untilFirst runs all and returns what the first to end returned; the others are told to stop.

@@ -14,6 +14,7 @@ import (
 	"syscall"
 	"time"
 
+	"a.upgrader.dev/pid1"
 	"golang.org/x/sys/unix"
 	rt "k8s.io/cri-api/pkg/apis/runtime/v1"
 )
@@ -79,7 +80,7 @@ func (r *Runtime) StartContainer(_ context.Context, id string) error {
 		return fmt.Errorf("container %s: can't start, it is %s", id, state)
 	}
 	if err := r.launch(c); err != nil {
-		r.finish(c, startFailed, "StartError", err.Error())
+		r.finish(c, pid1.StartFailed, "StartError", err.Error())
 		return fmt.Errorf("container %s: %w", c.config.GetMetadata().GetName(), err)
 	}
 	return nil
@@ -112,7 +113,7 @@ func (r *Runtime) launch(c *container) error {
 }
 
 // startInit starts container-init and waits until it has become the container's program.
-func (r *Runtime) startInit(s spec, streams *ioStreams) (*os.Process, error) {
+func (r *Runtime) startInit(s pid1.Spec, streams *ioStreams) (*os.Process, error) {
 	specReader, specWriter, err := os.Pipe()
 	if err != nil {
 		return nil, err
@@ -123,7 +124,7 @@ func (r *Runtime) startInit(s spec, streams *ioStreams) (*os.Process, error) {
 	}
 	defer func() { _ = statusReader.Close() }()
 	command := &exec.Cmd{
-		Path: "/proc/self/exe", Args: []string{InitName}, Env: []string{}, Dir: "/",
+		Path: "/proc/self/exe", Args: []string{pid1.Name}, Env: []string{}, Dir: "/",
 		ExtraFiles: []*os.File{specReader, statusWriter}, SysProcAttr: &syscall.SysProcAttr{
 			Setsid: true, Setctty: streams.terminal != nil, Pdeathsig: syscall.SIGKILL,
 			Cloneflags: unix.CLONE_NEWPID | unix.CLONE_NEWNS | unix.CLONE_NEWUTS | unix.CLONE_NEWIPC,
@@ -161,7 +162,7 @@ func (r *Runtime) await(c *container) {
 	state, err := c.process.Wait()
 	code, message := exitCode(state), ""
 	if err != nil {
-		code, message = startFailed, err.Error()
+		code, message = pid1.StartFailed, err.Error()
 	}
 	if err := c.streams.drain(); err != nil {
 		message = strings.TrimSpace(message + " log incomplete: " + err.Error())
@@ -190,7 +191,7 @@ func (r *Runtime) finish(c *container, code int32, reason, message string) {
 // exitCode is 128 plus the signal's number for a process that a signal ended, as shells and runtimes count.
 func exitCode(state *os.ProcessState) int32 {
 	if state == nil {
-		return startFailed
+		return pid1.StartFailed
 	}
 	if wait, ok := state.Sys().(syscall.WaitStatus); ok && wait.Signaled() {
 		return int32(128 + wait.Signal())

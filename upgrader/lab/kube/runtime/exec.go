@@ -11,9 +11,12 @@ import (
 	"syscall"
 	"time"
 
+	"a.upgrader.dev/pid1"
 	"golang.org/x/sys/unix"
 	rt "k8s.io/cri-api/pkg/apis/runtime/v1"
 	utilexec "k8s.io/utils/exec"
+
+	"upgrader.dev/lab/netns"
 )
 
 // ErrExecTimeout says that a command in a container was killed because its time was over.
@@ -52,7 +55,7 @@ func (r *Runtime) run(ctx context.Context, id string, command []string, connect 
 		return errors.New("exec: no command")
 	}
 	var started *exec.Cmd
-	err = onOwnThread(func() error {
+	err = netns.OnOwnThread(func() error {
 		if err := join(process); err != nil {
 			return fmt.Errorf("enter container %s: %w", id, err)
 		}
@@ -91,7 +94,7 @@ func join(process *os.Process) error {
 }
 
 func startInside(ctx context.Context, c *container, command []string, connect func(*exec.Cmd) error) (*exec.Cmd, error) {
-	program, err := findProgram(command[0], c.env, c.dir)
+	program, err := pid1.FindProgram(command[0], c.env, c.dir)
 	if err != nil {
 		return nil, err
 	}

@@ -15,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	"a.upgrader.dev/pid1"
 	rt "k8s.io/cri-api/pkg/apis/runtime/v1"
 	utilexec "k8s.io/utils/exec"
 
@@ -24,11 +25,8 @@ import (
 // insideRoom is set for the test binary that TestMain starts in namespaces of its own.
 const insideRoom = "LAB_TEST_ROOM"
 
-// TestMain is container-init when called so, and moves the tests into a room where the kernel allows one.
+// TestMain moves the tests into a room where the kernel allows one.
 func TestMain(m *testing.M) {
-	if os.Args[0] == InitName {
-		ContainerMain()
-	}
 	if os.Getenv(insideRoom) != "" {
 		if err := room.Up(1); err != nil {
 			fmt.Fprintln(os.Stderr, "room:", err)
@@ -194,10 +192,10 @@ func TestAProgramThatIsNotThereIsAStartError(t *testing.T) {
 	p := newPod(t, shell)
 	id := p.create(&rt.ContainerConfig{Command: []string{"nonesuch"}})
 	err := p.runtime.StartContainer(context.Background(), id)
-	if !strings.Contains(fmt.Sprint(err), errNotExecutable.Error()) {
+	if !strings.Contains(fmt.Sprint(err), pid1.ErrNotExecutable.Error()) {
 		t.Errorf("got %v", err)
 	}
-	if status := p.status(id); status.ExitCode != startFailed || status.Reason != "StartError" {
+	if status := p.status(id); status.ExitCode != pid1.StartFailed || status.Reason != "StartError" {
 		t.Errorf("got %v", status)
 	}
 }

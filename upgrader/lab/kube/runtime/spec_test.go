@@ -5,12 +5,14 @@ import (
 	"syscall"
 	"testing"
 
+	"a.upgrader.dev/pid1"
 	rt "k8s.io/cri-api/pkg/apis/runtime/v1"
 )
 
-func specOf(t *testing.T, config *rt.ContainerConfig, program Program) spec {
+func specOf(t *testing.T, config *rt.ContainerConfig, program Program) pid1.Spec {
 	t.Helper()
-	s := &sandbox{config: &rt.PodSandboxConfig{Hostname: "web-0", DnsConfig: &rt.DNSConfig{
+	s := &sandbox{config: &rt.PodSandboxConfig{Hostname: "web-0", PortMappings: []*rt.PortMapping{
+		{ContainerPort: 8080}, {ContainerPort: 53, Protocol: rt.Protocol_UDP}, {ContainerPort: 9090}}, DnsConfig: &rt.DNSConfig{
 		Servers: []string{"10.244.0.1"}, Searches: []string{"a.svc", "svc"}, Options: []string{"ndots:5"},
 	}}}
 	made, err := newSpec(s, config, program, "/root-of-container")
@@ -48,7 +50,7 @@ func TestAContainerWithNothingToRunIsRefused(t *testing.T) {
 func TestTheContainersEnvironmentWinsOverTheImages(t *testing.T) {
 	config := &rt.ContainerConfig{Envs: []*rt.KeyValue{{Key: "B", Value: []byte("pod")}, {Key: "PATH", Value: []byte("/p")}}}
 	got := specOf(t, config, Program{Entrypoint: []string{"x"}, Env: map[string]string{"A": "image", "B": "image"}}).Env
-	want := []string{"A=image", "B=pod", "HOME=/root", "HOSTNAME=web-0", "PATH=/p"}
+	want := []string{"A=image", "B=pod", "HOME=/root", "HOSTNAME=web-0", "PATH=/p", "UPGRADER_LAB_PORTS=8080 9090"}
 	if !slices.Equal(got, want) {
 		t.Errorf("got %q", got)
 	}
@@ -59,7 +61,7 @@ func TestOuterMountsComeBeforeInnerOnes(t *testing.T) {
 		{HostPath: "/h/inner", ContainerPath: "/data/sub", Readonly: true}, {HostPath: "/h/outer", ContainerPath: "data"},
 	}}
 	got := specOf(t, config, Program{Entrypoint: []string{"x"}}).Volumes
-	want := []bind{{Host: "/h/outer", Container: "/data"}, {Host: "/h/inner", Container: "/data/sub", Readonly: true}}
+	want := []pid1.Bind{{Host: "/h/outer", Container: "/data"}, {Host: "/h/inner", Container: "/data/sub", Readonly: true}}
 	if !slices.Equal(got, want) {
 		t.Errorf("got %v", got)
 	}
@@ -67,7 +69,7 @@ func TestOuterMountsComeBeforeInnerOnes(t *testing.T) {
 
 func TestImageFilesAreReadOnly(t *testing.T) {
 	got := specOf(t, &rt.ContainerConfig{}, Program{Entrypoint: []string{"x"}, Files: map[string]string{"/app": "/srv/app"}}).Files
-	if !slices.Equal(got, []bind{{Host: "/srv/app", Container: "/app", Readonly: true}}) {
+	if !slices.Equal(got, []pid1.Bind{{Host: "/srv/app", Container: "/app", Readonly: true}}) {
 		t.Errorf("got %v", got)
 	}
 }

@@ -1,4 +1,4 @@
-package runtime
+package pid1
 
 import (
 	"errors"
@@ -38,7 +38,7 @@ type root struct {
 
 // buildRoot makes the container's file system: a tmpfs (overlayfs on the machine's root fails in a user namespace:
 // locked mounts), the machine's programs read-only, small /etc and /dev of its own, the image's files, the volumes.
-func buildRoot(s spec) error {
+func buildRoot(s Spec) error {
 	if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""); err != nil {
 		return fmt.Errorf("make mounts private: %w", err)
 	}
@@ -46,7 +46,7 @@ func buildRoot(s spec) error {
 		return fmt.Errorf("root: %w", err)
 	}
 	r := &root{path: s.Root}
-	for _, step := range []func(spec) error{r.makeDirs, r.shareDirs, r.writeEtc, r.mountKernel, r.makeDevices, r.placeFiles, r.placeVolumes, r.makeWorkingDir} {
+	for _, step := range []func(Spec) error{r.makeDirs, r.shareDirs, r.writeEtc, r.mountKernel, r.makeDevices, r.placeFiles, r.placeVolumes, r.makeWorkingDir} {
 		if err := step(s); err != nil {
 			return err
 		}
@@ -59,7 +59,7 @@ func buildRoot(s spec) error {
 
 func (r *root) at(path string) string { return filepath.Join(r.path, path) }
 
-func (r *root) makeDirs(s spec) error {
+func (r *root) makeDirs(s Spec) error {
 	for _, dir := range ownDirs {
 		if err := os.MkdirAll(r.at(dir), 0o755); err != nil {
 			return err
@@ -77,7 +77,7 @@ func (r *root) makeDirs(s spec) error {
 	return os.Symlink("../run", r.at("var/run"))
 }
 
-func (r *root) shareDirs(spec) error {
+func (r *root) shareDirs(Spec) error {
 	for _, dir := range sharedDirs {
 		info, err := os.Lstat(dir)
 		switch {
@@ -105,7 +105,7 @@ func (r *root) shareDirs(spec) error {
 	return nil
 }
 
-func (r *root) writeEtc(s spec) error {
+func (r *root) writeEtc(s Spec) error {
 	for _, name := range copiedFiles {
 		text, err := os.ReadFile(filepath.Join("/etc", name))
 		if errors.Is(err, os.ErrNotExist) || errors.Is(err, os.ErrPermission) {
@@ -126,14 +126,14 @@ func (r *root) writeEtc(s spec) error {
 	return nil
 }
 
-func (r *root) mountKernel(spec) error {
+func (r *root) mountKernel(Spec) error {
 	if err := unix.Mount("proc", r.at("proc"), "proc", unix.MS_NOSUID|unix.MS_NODEV|unix.MS_NOEXEC, ""); err != nil {
 		return fmt.Errorf("/proc: %w", err)
 	}
 	return bindMount("/sys", r.at("sys"), true)
 }
 
-func (r *root) makeDevices(s spec) error {
+func (r *root) makeDevices(s Spec) error {
 	if err := unix.Mount("dev", r.at("dev"), "tmpfs", unix.MS_NOSUID, "mode=755"); err != nil {
 		return fmt.Errorf("/dev: %w", err)
 	}
@@ -161,7 +161,7 @@ func (r *root) makeDevices(s spec) error {
 	return bindMount(s.Shm, r.at("dev/shm"), false)
 }
 
-func (r *root) placeFiles(s spec) error {
+func (r *root) placeFiles(s Spec) error {
 	for _, file := range s.Files {
 		if _, err := r.place(file); err != nil {
 			return fmt.Errorf("image file: %w", err)
@@ -170,7 +170,7 @@ func (r *root) placeFiles(s spec) error {
 	return nil
 }
 
-func (r *root) placeVolumes(s spec) error {
+func (r *root) placeVolumes(s Spec) error {
 	for _, volume := range s.Volumes {
 		target, err := r.place(volume)
 		if err != nil {
@@ -181,7 +181,7 @@ func (r *root) placeVolumes(s spec) error {
 	return nil
 }
 
-func (r *root) place(b bind) (string, error) {
+func (r *root) place(b Bind) (string, error) {
 	info, err := os.Stat(b.Host)
 	if err != nil {
 		return "", fmt.Errorf("%s: %w", b.Container, err)
@@ -194,7 +194,7 @@ func (r *root) place(b bind) (string, error) {
 }
 
 // makeWorkingDir makes a working directory that is missing, as other runtimes do.
-func (r *root) makeWorkingDir(s spec) error {
+func (r *root) makeWorkingDir(s Spec) error {
 	if _, err := r.mountpoint(s.Dir, true); err != nil {
 		return fmt.Errorf("working directory: %w", err)
 	}
