@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from upgrader.errors import ExitCode
 from upgrader.lab.rehearse.accounts import RETRIES, Books, Check
 from upgrader.lab.rehearse.drills import Drill
 from upgrader.report.summary import Summary, duration
@@ -78,34 +77,41 @@ class Outcome:
         }
 
     def lines(self) -> tuple[str, ...]:
-        """Return it as lines for a terminal."""
+        """Return what the run's own summary, which it has printed, does not say."""
         return tuple(self._lines())
 
     def _lines(self) -> Iterator[str]:
         client = self.books.client
-        yield from self.summary.lines() if self.summary else ("the run never began",)
+        reasons = ", ".join(f"{count:,} {name}" for name, count in client["failures"].items())
+        failed = f"{client['failed']:,} failed" + (f" ({reasons})" if reasons else "")
         p50, p99 = client["p50_ms"], client["p99_ms"]
-        yield f"  latency   half of the answers within {p50} ms, 99 of 100 within {p99} ms"
-        yield f"  retries   {self.books.counters.get(RETRIES, 0)} by the front balancer"
-        for number, check in enumerate(self.checks):
-            yield f"  {'' if number else 'accounts':<10}{check.sentence()}"
-        for number, left in enumerate(self.left):
-            yield f"  {'' if number else 'left':<10}{left}"
-        yield "  stages    " + " · ".join(
-            f"{name} {duration(took)}" for name, took in self.stage_seconds.items()
-        )
-        if self.journal:
-            yield f"  journal   {self.journal}"
-        yield self._verdict()
+        yield f"DRILL {self.drill.name}" if self.drill.name else "REHEARSAL"
+        yield from _row("clients", [f"{client['sent']:,} requests sent, {failed}"])
+        yield from _row("latency", [f"half of the answers within {p50} ms, 99 of 100 within {p99} ms"])
+        yield from _row("retries", [f"{self.books.counters.get(RETRIES, 0)} by the front balancer"])
+        yield from _row("accounts", [check.sentence() for check in self.checks])
+        yield from _row("left", self._left())
+        yield from _row("stages", [" · ".join(f"{k} {duration(v)}" for k, v in self.stage_seconds.items())])
+        yield from _row("journal", [str(self.journal)] if self.journal else ["none: the run never began"])
+        yield from _row("end", [self._verdict()])
+
+    def _left(self) -> Sequence[str]:
+        if self.left:
+            return self.left
+        is_over = self.summary is not None and self.summary.run.is_over
+        return ["nothing"] if is_over else ["not looked for: the run is not over, its brake stays on"]
 
     def _verdict(self) -> str:
         books = "all accounts agree to the request" if self.agrees else "THE ACCOUNTS DIFFER"
         if self.left:
             books += ", AND SOMETHING IS LEFT BEHIND"
-        name = f"drill {self.drill.name}" if self.drill.name else "rehearsal"
         if self.drill.exit_code is None:
-            return f"{name}: ended with exit {self.exit_code}; nothing is promised for it; {books}"
+            return f"exit {self.exit_code}; nothing is promised for this drill; {books}"
         if self.is_as_named:
-            return f"{name}: ended as it must, exit {self.exit_code}; {books}"
-        wanted: ExitCode = self.drill.exit_code
-        return f"{name}: ended with exit {self.exit_code}, BUT IT MUST END WITH {wanted.value}; {books}"
+            return f"exit {self.exit_code}, as it must be; {books}"
+        return f"exit {self.exit_code}, BUT IT MUST BE {self.drill.exit_code.value}; {books}"
+
+
+def _row(name: str, texts: Sequence[str]) -> Iterator[str]:
+    for number, text in enumerate(texts):
+        yield f"  {'' if number else name:<10}{text}"
