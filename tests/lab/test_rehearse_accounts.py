@@ -234,3 +234,13 @@ def test_books_are_complete_when_the_logs_caught_up_with_the_counters() -> None:
 
     assert books().are_complete
     assert not late.are_complete
+
+
+def test_a_request_that_the_client_gave_up_may_have_ended_well_for_the_others() -> None:
+    """A timeout of the client: the balancer's answer was on its way, and its log says 200."""
+    one = checks(replace(books(), client=_client(ok=89, http_503=10, timeout=1)), None, NEW)
+    two = checks(replace(books(), client=_client(ok=88, http_503=10, timeout=1)), None, NEW)
+
+    assert all(check.agrees for check in one)
+    assert any("1 were broken off" in check.sentence() for check in one)
+    assert not all(check.agrees for check in two)

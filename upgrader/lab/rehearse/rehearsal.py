@@ -27,6 +27,7 @@ from upgrader.lab.rehearse.derived import derived
 from upgrader.lab.rehearse.drills import Drill
 from upgrader.lab.rehearse.journal import RunJournal
 from upgrader.lab.rehearse.outcome import Outcome
+from upgrader.lab.rehearse.remains import left_behind
 from upgrader.lab.rehearse.stage import FAULT_VALUES, FOLDER, PLAYBOOK, Stage
 from upgrader.lab.rehearse.telling import Stages, Teller
 from upgrader.lab.room import Room
@@ -131,11 +132,13 @@ def _play(stage: Stage, loaded: LoadedPlaybook, setting: Setting, stages: Stages
         stage.start_traffic(setting.rate)
         details.append(f"{setting.rate:,.0f} requests a second")
     journal = RunJournal(setting.state)
+    before = stage.snapshot()
     with stages.stage("upgrader run") as details:
         code = _Driver(stage, loaded, setting, journal, stages.teller).drive()
         details.append(f"exit {code}")
     with stages.stage("accounts"):
         books = _books(stage)
+        after = stage.snapshot()
     summary = _summary(journal, books.client)
     return Outcome(
         drill=setting.drill,
@@ -143,6 +146,7 @@ def _play(stage: Stage, loaded: LoadedPlaybook, setting: Setting, stages: Stages
         summary=summary,
         books=books,
         checks=checks(books, summary.run if summary else None, chart.to_version),
+        left=left_behind(before, after, summary.run.phase) if summary else (),
         stage_seconds=dict(stages.seconds),
         journal=journal.path,
     )

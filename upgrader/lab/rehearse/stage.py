@@ -20,6 +20,7 @@ from upgrader.errors import ProgramFailed, Refused
 from upgrader.lab import layout
 from upgrader.lab.entered import Entered
 from upgrader.lab.front.bootstrap import CLUSTER
+from upgrader.lab.rehearse.remains import KINDS, Snapshot
 from upgrader.lab.room import Room
 from upgrader.model.watching import FromEnvironment, Synthetic
 
@@ -148,6 +149,19 @@ class Stage:
             self.room.run(wait, timeout_seconds=INSTALL_SECONDS + 10)
         pods = self.room.run(["kubectl", "get", "pods", *where, "--output=name"])
         return len(pods.stdout.split())
+
+    def snapshot(self) -> Snapshot:
+        """Return what is in the release's namespace now."""
+        release = self._loaded.playbook.release
+        where = ["--namespace", release.namespace]
+        get = ["kubectl", "get", KINDS, *where, "--output=json"]
+        leases = ["kubectl", "get", "leases", *where, "--output=jsonpath={.items[*].metadata.name}"]
+        history = ["helm", "history", release.name, *where, "--output=json"]
+        return Snapshot(
+            objects=json.loads(self.room.run(get).stdout)["items"],
+            leases=self.room.run(leases).stdout.split(),
+            history=json.loads(self.room.run(history).stdout),
+        )
 
     def open_front(self) -> int:
         """Start the balancer and the log keeper; return how many gateways it sees healthy."""
