@@ -51,15 +51,14 @@ RunId = Annotated[
 def _flags(state: Path | None, kubeconfig: str = "", context: str = "") -> Flags:
     from platformdirs import user_state_path
 
-    from upgrader.adapters.interrupts import Interrupts
     from upgrader.context import Flags
 
     folder = state or Path(os.environ.get("UPGRADER_STATE") or user_state_path("upgrader"))
-    return Flags(folder, kubeconfig, context, interrupted=Interrupts().reason)
+    return Flags(folder, kubeconfig, context)
 
 
 @contextmanager
-def _view(output: str) -> Iterator[Callable[[Run, Record], None]]:
+def _view(flags: Flags, output: str) -> Iterator[Callable[[Run, Record], None]]:
     """Choose the view: live in a terminal, JSON lines elsewhere."""
     chosen = output or ("live" if sys.stdout.isatty() else "json")
     if chosen == "live":
@@ -70,7 +69,9 @@ def _view(output: str) -> Iterator[Callable[[Run, Record], None]]:
     elif chosen in ("text", "json"):
         from upgrader.report import lines
 
-        yield (lines.TextLines if chosen == "text" else lines.JsonLines)(sys.stdout).show
+        yield (lines.TextLines if chosen == "text" else lines.JsonLines)(
+            sys.stdout, redact=flags.redactor.text
+        ).show
     else:
         raise typer.BadParameter("live, text or json", param_hint="--output")
 
@@ -117,7 +118,7 @@ def _carry_out(flags: Flags, path: Path, *, revision: int | None, yes: bool, out
             raise typer.Exit(ExitCode.REFUSED)
         if not yes and not typer.confirm("Carry this plan out?"):
             raise typer.Exit(ExitCode.ABORTED)
-        with _view(output) as tell:
+        with _view(flags, output) as tell:
             run = runs.begin(made, plan, tell)
         _end(run, runs.lines(flags, made.run), output)
 
@@ -190,7 +191,7 @@ def rehearse(
         str, typer.Option(help="A drill: errors:20%, never-ready, upstream-outage ...", show_default=False)
     ] = "",
     times: Annotated[int, typer.Option(min=1, help="How often.")] = 1,
-    rate: Annotated[float, typer.Option(min=1, max=10_000, help="Requests a second.")] = 1_250,
+    rate: Annotated[float, typer.Option(min=1, max=10_000, help="Requests a second.")] = 1_500,
     output: Output = "",
     context: Annotated[str, typer.Option(help="Not in this version.", hidden=True)] = "",
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before the lab is built.")] = False,
@@ -220,7 +221,7 @@ def resume(
 
     flags = _flags(state, kubeconfig, context)
     chosen = run or runs.latest(flags)
-    with _view(output) as tell:
+    with _view(flags, output) as tell:
         ended = runs.take_up(flags, chosen, tell)
     _end(ended, runs.lines(flags, chosen), output)
 
@@ -285,7 +286,7 @@ def replay(
 
     flags = _flags(state)
     records = runs.lines(flags, run) if run else runs.recorded()
-    with _view(output) as tell:
+    with _view(flags, output) as tell:
         seen = replay_lines(records, tell, speed=factor_of(speed), clock=SystemClock())
     _end(seen, records, output)
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from upgrader import plugins
 from upgrader.adapters.clock import SystemClock
+from upgrader.adapters.interrupts import Interrupts
 from upgrader.adapters.journal import JournalFile
 from upgrader.adapters.playbook_file import LoadedPlaybook, load
 from upgrader.adapters.redaction import Redactor
@@ -48,14 +49,16 @@ class Flags:
         kubeconfig: Empty for what kubectl would use.
         context: Overrides the playbook's.
         environ: The environment secrets are read from.
-        interrupted: Why the operator wants this process to end, or the empty text.
+        interrupts: Notes Ctrl-C and SIGTERM while a run is driven.
+        redactor: Learns every secret that is read, and masks it in all that is shown.
     """
 
     state: Path
     kubeconfig: str = ""
     context: str = ""
     environ: Mapping[str, str] = field(default_factory=lambda: dict(os.environ), repr=False)
-    interrupted: Callable[[], str] = lambda: ""
+    interrupts: Interrupts = field(default_factory=Interrupts)
+    redactor: Redactor = field(default_factory=Redactor, repr=False)
 
     @property
     def kubeconfigs(self) -> str:
@@ -161,7 +164,8 @@ def _ports(loaded: LoadedPlaybook, flags: Flags, kube: KubeApi, folder: Path) ->
 
     background = BackgroundLoop()
     release = loaded.playbook.release
-    redactor = Redactor(secret.get_secret_value() for secret in loaded.secrets.values())
+    for secret in loaded.secrets.values():
+        flags.redactor.add(secret.get_secret_value())
     target = Target(
         # The context is pinned: a `kubectl config use-context` in mid-run must not move Helm elsewhere.
         place=Place(release.name, release.namespace, flags.kubeconfigs, kube.context),
@@ -171,13 +175,13 @@ def _ports(loaded: LoadedPlaybook, flags: Flags, kube: KubeApi, folder: Path) ->
         values=Values(loaded.values_files, release.values.env),
     )
     helm = HelmRelease.of(
-        target, kube=kube, scope=kube.is_namespaced, redactor=redactor, environment=flags.environ
+        target, kube=kube, scope=kube.is_namespaced, redactor=flags.redactor, environment=flags.environ
     )
     return Ports(
         clock=SystemClock(),
         kube=kube,
         helm=helm,
-        http=HttpClient(background),
+        http=HttpClient(),
         sweep=lambda reach: sweep_by(reach, kube),
         prober=lambda spec: BackgroundProber(spec, background),
     )
@@ -301,7 +305,7 @@ def world(bench: Bench, body: Mapping[str, Any], tell: Callable[[Run, Record], N
             preflight=preflight,
             differences=lambda: differences(bench.ports, said),
             tell=tell,
-            interrupted=bench.flags.interrupted,
+            interrupted=bench.flags.interrupts.reason,
         )
     finally:
         watch.close()

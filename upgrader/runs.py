@@ -26,7 +26,7 @@ def begin(bench: Bench, plan: Plan, tell: Tell) -> Run:
     body = header(bench, plan)
     with world(bench, body, tell) as ours:
         ours.lease.acquire(bench.run)
-        return _drive(Recorder.open(ours, body))
+        return _drive(bench, Recorder.open(ours, body))
 
 
 def take_up(flags: Flags, run: str, tell: Tell) -> Run:
@@ -39,10 +39,11 @@ def take_up(flags: Flags, run: str, tell: Tell) -> Run:
     body = header_of(flags, run)
     with _bench_of(flags, run, body) as bench, world(bench, body, tell) as ours:
         ours.lease.acquire(run, resume=True)
-        return _drive(Recorder.reopen(ours))
+        return _drive(bench, Recorder.reopen(ours))
 
 
-def _drive(recorder: Recorder) -> Run:
+def _drive(bench: Bench, recorder: Recorder) -> Run:
+    bench.flags.interrupts.listen()
     run = Engine(recorder).drive()
     if run.is_over:
         recorder.world.ports.helm.forget_values()

@@ -134,6 +134,23 @@ def test_nobody_listening_is_refused_and_counted(tmp_path: Path) -> None:
     assert records(report)[-1]["failures"] == {"refused": 100}
 
 
+def test_a_gateway_that_hangs_costs_what_was_due_and_no_more_connections_than_allowed(tmp_path: Path) -> None:
+    """Beyond the limit of connections requests wait, and end as saturated when their time is over."""
+    report = tmp_path / "report"
+    with socket.socket() as silent:
+        silent.bind(("127.0.0.1", 0))
+        silent.listen(4096)
+        url = f"http://127.0.0.1:{silent.getsockname()[1]}/"
+        assert (
+            traffic(url, "--rate", "3000", "--seconds", "1.5", "--timeout", "2", report=report).wait(60) == 0
+        )
+
+    failures = records(report)[-1]["failures"]
+    assert set(failures) == {"timeout", "saturated"}
+    assert sum(failures.values()) == 4_500
+    assert 2_000 <= failures["timeout"] < 4_500
+
+
 @pytest.mark.parametrize("how", ["signal", "file"])
 def test_stopping_early_leaves_an_exact_account(tmp_path: Path, how: str) -> None:
     """SIGTERM or the file: what was sent is accounted for, and the seconds add up to the whole."""

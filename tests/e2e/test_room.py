@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
@@ -84,18 +85,23 @@ class Person:
         assert line.strip().isdigit(), line + owner.stdout.read()
         return owner, int(line)
 
-    def processes(self) -> list[str]:
-        """Return the command lines of all processes that carry the mark."""
-        found = []
+    def processes(self) -> dict[int, str]:
+        """Return all processes that carry the mark, with their command lines."""
+        found = {}
         for folder in Path("/proc").glob("[0-9]*"):
-            try:
+            with contextlib.suppress(OSError):
                 if self.mark.encode() in (folder / "environ").read_bytes():
-                    found.append((folder / "cmdline").read_bytes().replace(b"\0", b" ").decode())
-            except OSError:
-                continue
+                    line = (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode()
+                    found[int(folder.name)] = line
         return found
 
-    def wait_until_alone(self, *, seconds: float = 5.0) -> list[str]:
+    def end_all(self) -> None:
+        """Kill what a failed test left running."""
+        for pid in self.processes():
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+
+    def wait_until_alone(self, *, seconds: float = 5.0) -> dict[int, str]:
         """Wait until none of those processes is left, and return those that are after all."""
         deadline = time.monotonic() + seconds
         while (left := self.processes()) and time.monotonic() < deadline:
@@ -140,6 +146,14 @@ def binary() -> Iterator[Path]:
         yield copy
 
 
+@pytest.fixture(autouse=True, scope="module")
+def interruptible() -> Iterator[None]:
+    """Let children be interrupted even where a script started us in its background, which ignores SIGINT."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 @pytest.fixture(params=["as ourselves", "as an ordinary user"])
 def person(request: pytest.FixtureRequest, binary: Path) -> Iterator[Person]:
     """Somebody with empty folders."""
@@ -156,7 +170,9 @@ def person(request: pytest.FixtureRequest, binary: Path) -> Iterator[Person]:
         switch = (f"--reuid={ORDINARY_USER}", f"--regid={ORDINARY_USER}", "--clear-groups")
         command = ("setpriv", *switch, python, "-P")
     with tempfile.TemporaryDirectory(prefix="lab-person-") as folder:
-        yield _person(Path(folder), command, path, ordinary=ordinary, binary=binary)
+        made = _person(Path(folder), command, path, ordinary=ordinary, binary=binary)
+        yield made
+        made.end_all()
 
 
 def _person(home: Path, command: tuple[str, ...], path: str, *, ordinary: bool, binary: Path) -> Person:
@@ -365,7 +381,7 @@ def test_a_room_is_up_in_time_and_leaves_nothing(person: Person) -> None:
     assert [(each["name"], each["owned"]) for each in whole] == [("kept", False)]
     assert down.returncode == 0, down.stderr
     assert took < UP_SECONDS
-    assert person.wait_until_alone() == []
+    assert person.wait_until_alone() == {}
     assert person.files() == []
     assert _mounts() == mounts
 
@@ -409,7 +425,7 @@ def test_however_a_room_is_killed_nothing_of_it_stays(
     owner.kill()
     owner.communicate(timeout=5)
 
-    assert person.wait_until_alone() == []
+    assert person.wait_until_alone() == {}
     assert _mounts() == mounts
     swept = person.lab("status", "--output", "json")
     assert json.loads(swept.stdout) == []
@@ -429,7 +445,7 @@ def test_killing_the_owner_of_a_starting_room_ends_it(
     owner.communicate(timeout=5)
 
     assert owner.returncode
-    assert person.wait_until_alone() == []
+    assert person.wait_until_alone() == {}
     assert json.loads(person.lab("status", "--output", "json").stdout) == []
     assert person.files() == []
 
@@ -445,7 +461,7 @@ def test_a_room_that_is_still_being_built_can_be_ended(person: Person) -> None:
     owner.communicate(timeout=5)
     assert "not up yet" in early.stderr
     assert down.returncode == 0
-    assert person.wait_until_alone() == []
+    assert person.wait_until_alone() == {}
     assert person.files() == []
 
 

@@ -308,8 +308,12 @@ def test_the_way_back_takes_jobs_and_ownership_out_of_the_way_before_helm_rollba
     ("last", "done"),
     [
         pytest.param(GOOD, True, id="nothing was written"),
-        pytest.param(Revision(6, ReleaseStatus.DEPLOYED, "c-1", description="Rollback to 4"), True, id="back"),
-        pytest.param(Revision(6, ReleaseStatus.DEPLOYED, "c-1", description="Rollback to 3"), False, id="other"),
+        pytest.param(
+            Revision(6, ReleaseStatus.DEPLOYED, "c-1", description="Rollback to 4"), True, id="back"
+        ),
+        pytest.param(
+            Revision(6, ReleaseStatus.DEPLOYED, "c-1", description="Rollback to 3"), False, id="other"
+        ),
     ],
 )
 def test_the_way_back_is_over_when_the_history_says_so(last: Revision, done: bool) -> None:

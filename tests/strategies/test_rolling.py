@@ -47,7 +47,9 @@ def test_the_control_plane_goes_first_and_the_last_old_pod_stays_for_the_bake() 
 def test_batches_are_the_playbooks_less_the_pod_that_stays(replicas: int, counts: list[int]) -> None:
     steps = planned(replicas)
 
-    batches = [step.settings["counts"]["gateway"] for step in steps if step.settings.get("group") == "proxies"]
+    batches = [
+        step.settings["counts"]["gateway"] for step in steps if step.settings.get("group") == "proxies"
+    ]
     assert batches == counts
 
 

@@ -7,10 +7,13 @@ from types import FrameType
 
 
 class Interrupts:
-    """Notes the first interrupt; the second one of the same kind ends the process as usual."""
+    """Notes the first interrupt after `listen`; the second one of the same kind ends the process as usual."""
 
     def __init__(self) -> None:
         self._reason = ""
+
+    def listen(self) -> None:
+        """Note from now on what would end the process: a run is under way."""
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, self._note)
 

@@ -92,7 +92,8 @@ def _silent(run: Run, signal: str, reading: Reading | None, now: float) -> Judge
     if reading is None or reading.due_requests < DUE_REQUESTS:
         return None
     text = f"new pods got no request while {reading.due_requests:.0f} were due"
-    return Judgement(signal, Verdict.NO_TRAFFIC, text, holds=True)
+    # No wonder while a balancer has not taken them in: its own settle time judges that, and no gate passes.
+    return Judgement(signal, Verdict.NO_TRAFFIC, text, holds=not backends_missing(run))
 
 
 def _doubt(run: Run, signal: str, reading: Reading | None, now: float) -> Judgement | None:

@@ -6,10 +6,11 @@ never a line; whoever knows some more gives a ``redact``.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any, Self, TextIO
+
+import structlog
 
 from upgrader.model.phase import EXIT_CODES, TERMINAL, Event, Phase
 from upgrader.model.record import Kind, Record
@@ -144,13 +145,26 @@ class _Lines:
 
 
 class JsonLines(_Lines):
-    """Writes one JSON object a line for each change."""
+    """Logs one JSON object a line for each change, by structlog."""
+
+    def __init__(self, stream: TextIO, *, redact: Callable[[str], str] = _as_it_is) -> None:
+        """Log to a stream; see `_Lines`."""
+        super().__init__(stream, redact=redact)
+        self._log: structlog.BoundLogger = structlog.wrap_logger(
+            self,
+            processors=[structlog.processors.JSONRenderer(ensure_ascii=False)],
+            wrapper_class=structlog.BoundLogger,
+        )
+
+    def msg(self, line: str) -> None:
+        """Take a rendered line from structlog."""
+        self._write(line)
 
     def show(self, run: Run, record: Record) -> None:
-        """Write the line of a record, if it has one."""
+        """Log a record, if it has a line."""
         body = change_body(run, record)
         if body is not None:
-            self._write(json.dumps(body, ensure_ascii=False))
+            self._log.msg(**body)
 
 
 class TextLines(_Lines):

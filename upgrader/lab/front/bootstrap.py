@@ -125,7 +125,7 @@ def _cluster(front: Front) -> dict[str, Any]:
     return {
         "name": CLUSTER,
         "type": "EDS",
-        "connect_timeout": "1s",
+        "connect_timeout": "3s",  # a second is over before a busy machine has accepted
         "eds_cluster_config": {"eds_config": {"path_config_source": source, "resource_api_version": "V3"}},
         "ignore_health_on_host_removal": True,  # trap: else a removed host stays until its check fails
         "common_lb_config": {

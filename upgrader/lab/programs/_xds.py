@@ -191,7 +191,7 @@ def _clusters(_node: Node, settings: Settings) -> list[dict[str, Any]]:
         "name": "upstream",
         "type": "STRICT_DNS",
         "dns_lookup_family": "V4_ONLY",
-        "connect_timeout": "1s",
+        "connect_timeout": "3s",
         "load_assignment": {"cluster_name": "upstream", "endpoints": [{"lb_endpoints": [endpoint]}]},
     }
     return [cluster]

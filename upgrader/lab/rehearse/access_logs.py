@@ -1,8 +1,8 @@
 """Keep what the gateways logged, also of pods that are gone, and count it.
 
 Runs inside the room: ``python -m upgrader.lab.rehearse.access_logs``. The kubelet deletes a pod's logs with
-the pod, and renames and packs long ones; a second name for each file keeps it whole. It answers each line on
-standard input by the counts so far, one JSON object a line.
+the pod, and renames and packs long ones; a file that is held open can be read to its end all the same. It
+answers each line on standard input by the counts so far, one JSON object a line.
 """
 
 from __future__ import annotations
@@ -71,70 +71,105 @@ def _outcome(code: int, flags: set[str]) -> str:
     return OK if 200 <= code < 300 else f"http_{code}"
 
 
-def without_prefix(lines: Iterable[str]) -> Iterator[str]:
-    """Yield what a container wrote, from a log in CRI form: ``TIME STREAM F|P TEXT``, ``P`` for a part."""
-    parts: dict[str, str] = {}
-    for line in lines:
-        _time, _, rest = line.partition(" ")
-        stream, _, rest = rest.partition(" ")
-        tag, _, text = rest.rstrip("\n").partition(" ")
-        text = parts.pop(stream, "") + text
-        if tag == "P":
-            parts[stream] = text
-        else:
-            yield text
+class Tail:
+    """Reads a file as it grows, also after it was renamed or deleted.
+
+    Args:
+        path: The file; it is there.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._file = path.open("rb")
+        self._rest = b""
+
+    def lines(self) -> list[str]:
+        """Return the whole lines that are new."""
+        *whole, self._rest = (self._rest + self._file.read()).split(b"\n")
+        return [line.decode(errors="replace") for line in whole]
+
+    def close(self) -> None:
+        """Let the file go."""
+        self._file.close()
 
 
-def counted(texts: Iterable[str]) -> Counter[Line]:
-    """Count the lines of an access log; others are left out."""
-    return Counter(line for line in map(read_line, texts) if line)
+class ContainerLog:
+    """One log file of a container, in CRI form: ``TIME STREAM F|P TEXT``, ``P`` for a part of a line.
+
+    Args:
+        path: The file; it is there.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._tail = Tail(path)
+        self._parts: dict[str, str] = {}
+
+    def texts(self) -> Iterator[str]:
+        """Yield what the container wrote since the last call, line by line."""
+        for line in self._tail.lines():
+            _time, _, rest = line.partition(" ")
+            stream, _, rest = rest.partition(" ")
+            tag, _, text = rest.partition(" ")
+            text = self._parts.pop(stream, "") + text
+            if tag == "P":
+                self._parts[stream] = text
+            else:
+                yield text
+
+    def close(self) -> None:
+        """Let the file go."""
+        self._tail.close()
 
 
 class Keeper:
-    """Gives every log file of a namespace a second name, so that it outlives its pod.
+    """Counts the lines of all access logs: those of a namespace's pods, and the front balancer's.
+
+    Each file is held open from when it is first seen, so that it outlives its pod.
 
     Args:
         root: The folder of the room's nodes.
         namespace: Whose pods.
-        into: Where the second names go; on the same file system.
+        front_log: The front balancer's file; it is there.
     """
 
-    def __init__(self, root: Path, *, namespace: str, into: Path) -> None:
+    def __init__(self, root: Path, *, namespace: str, front_log: Path) -> None:
         self._root = root
         self._pattern = f"kubelet-*/logs/{namespace}_*/*/*.log*"
-        self._into = into
-        self._kept: set[int] = set()
+        self._open: dict[tuple[int, int], ContainerLog] = {}
+        self._front_log = Tail(front_log)
+        self._gateways: Counter[Line] = Counter()
+        self._front: Counter[Line] = Counter()
 
     def look(self) -> None:
-        """Take up the files that are new."""
+        """Take up the files that are new, and count all lines that are."""
         for path in self._root.glob(self._pattern):
-            if path.suffix != ".gz":
-                self._keep(path)
+            if path.suffix != ".gz":  # packed by the kubelet, and held open since before
+                self._take_up(path)
+        for log in self._open.values():
+            self._gateways.update(_known(log.texts()))
+        self._front.update(_known(self._front_log.lines()))
 
-    def files(self) -> list[Path]:
-        """Return the kept files; each container's pieces in the order they were begun."""
-        return sorted(self._into.iterdir())
+    def told(self) -> dict[str, Any]:
+        """Return the counts of both kinds of logs as JSON values."""
+        return {"gateways": _rows(self._gateways), "front": _rows(self._front)}
 
-    def _keep(self, path: Path) -> None:
+    def close(self) -> None:
+        """Let all files go."""
+        for log in self._open.values():
+            log.close()
+        self._front_log.close()
+
+    def _take_up(self, path: Path) -> None:
         try:
-            number = path.stat().st_ino
-            if number not in self._kept:
-                name = f"{path.parts[-3]}.{path.parts[-2]}.{len(self._kept):06}"
-                (self._into / name).hardlink_to(path)
-                self._kept.add(number)
+            found = path.stat()
+            key = (found.st_dev, found.st_ino)  # stays the same when the kubelet renames a long one
+            if key not in self._open:
+                self._open[key] = ContainerLog(path)
         except FileNotFoundError:
             return  # renamed or gone since it was listed; under its new name the next look finds it
 
 
-def told(keeper: Keeper, front_log: Path) -> dict[str, Any]:
-    """Return the counts of both kinds of logs as JSON values."""
-    gateways: Counter[Line] = Counter()
-    for path in keeper.files():
-        with path.open(encoding="utf-8", errors="replace") as file:
-            gateways += counted(without_prefix(file))
-    with front_log.open(encoding="utf-8", errors="replace") as file:
-        front = counted(file)
-    return {"gateways": _rows(gateways), "front": _rows(front)}
+def _known(texts: Iterable[str]) -> Iterator[Line]:
+    return (line for line in map(read_line, texts) if line)
 
 
 def _rows(counts: Counter[Line]) -> list[list[Any]]:
@@ -145,27 +180,26 @@ def _rows(counts: Counter[Line]) -> list[list[Any]]:
 
 
 def read_rows(rows: Iterable[Sequence[Any]]) -> Counter[Line]:
-    """Return the counts that `told` gave as JSON values."""
+    """Return the counts that `Keeper.told` gave as JSON values."""
     return Counter({Line(*row[:-1]): int(row[-1]) for row in rows})
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Keep logs, and answer each line on standard input, until that is closed."""
+    """Follow logs, and answer each line on standard input, until that is closed."""
     parser = argparse.ArgumentParser(prog="python -m upgrader.lab.rehearse.access_logs", description=__doc__)
     parser.add_argument("--namespace", required=True)
-    parser.add_argument("--into", type=Path, required=True, help="folder of the second names")
     parser.add_argument("--front-log", type=Path, required=True)
     options = parser.parse_args(arguments)
-    options.into.mkdir(parents=True)
-    keeper = Keeper(layout.ROOT, namespace=options.namespace, into=options.into)
+    keeper = Keeper(layout.ROOT, namespace=options.namespace, front_log=options.front_log)
     while True:
         keeper.look()
         if not select.select([sys.stdin], (), (), LOOK_SECONDS)[0]:
             continue
         if not sys.stdin.readline():
+            keeper.close()
             return 0
         keeper.look()
-        sys.stdout.write(json.dumps(told(keeper, options.front_log)) + "\n")
+        sys.stdout.write(json.dumps(keeper.told()) + "\n")
         sys.stdout.flush()
 
 

@@ -14,9 +14,12 @@ from upgrader.model.run import Run
 TRAFFIC, PROBES = "upgrader-traffic", "upgrader"
 """The ``User-Agent`` of the clients, and of the run's own probes, which go through the same door."""
 
+_HALF_SEEN = ("timeout", "reset", "eof", "garbled", "unfinished")
+"""Outcomes of the traffic where the client did not see the end of what it asked for."""
+
 RETRIES = "cluster.gateways.upstream_rq_retry"
-COMPLETED = "http.front.downstream_rq_completed"
-COUNTERS = "^(http[.]front[.]downstream_rq_completed|cluster[.]gateways[.]upstream_rq_retry)$"
+TAKEN = "http.front.downstream_rq_total"
+COUNTERS = "^(http[.]front[.]downstream_rq_total|cluster[.]gateways[.]upstream_rq_retry)$"
 """The front balancer's counters that are looked at."""
 
 
@@ -41,7 +44,7 @@ class Books:
         """Tell whether every line is there: the logs are written a moment later than the counters."""
         answered = _count(self.front, lambda line: line.answered)
         logged = not self.gateways or self.gateways.total() >= answered
-        return self.front.total() == self.counters.get(COMPLETED, 0) and logged
+        return self.front.total() == self.counters.get(TAKEN, 0) and logged
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,21 +54,26 @@ class Check:
     Args:
         what: What is compared.
         numbers: Who says what.
+        unsure: So many were broken off: each end may have seen another outcome of these.
     """
 
     what: str
     numbers: Mapping[str, int]
+    unsure: int = 0
 
     @property
     def agrees(self) -> bool:
-        """Tell whether all say the same."""
-        return len(set(self.numbers.values())) == 1
+        """Tell whether all say the same, but for what was broken off."""
+        return max(self.numbers.values()) - min(self.numbers.values()) <= self.unsure
 
     def sentence(self) -> str:
         """Say it in a line."""
-        if self.agrees:
+        if len(set(self.numbers.values())) == 1:
             return f"{self.what}: {next(iter(self.numbers.values())):,} by {', '.join(self.numbers)}"
-        return f"{self.what} DIFFER: " + ", ".join(f"{n:,} by {who}" for who, n in self.numbers.items())
+        said = ", ".join(f"{n:,} by {who}" for who, n in self.numbers.items())
+        if self.agrees:
+            return f"{self.what}: {said}; {self.unsure:,} were broken off"
+        return f"{self.what} DIFFER: {said}"
 
 
 def checks(books: Books, run: Run | None, new_version: str) -> tuple[Check, ...]:
@@ -85,17 +93,18 @@ def _checks(books: Books, run: Run | None, new_version: str) -> Iterator[Check]:
     yield Check("requests sent", {"clients": client["sent"], "the sum of their outcomes": sent})
     yield Check(
         "requests at the front door, probes included",
-        {"its access log": front.total(), "its counters": books.counters.get(COMPLETED, 0)},
+        {"its access log": front.total(), "its counters": books.counters.get(TAKEN, 0)},
     )
+    unsure = _broken_off(books, TRAFFIC) + sum(client["failures"].get(name, 0) for name in _HALF_SEEN)
     for outcome in _outcomes(books):
         numbers = {"clients": _of_client(client, outcome), "the front balancer": _by(front, TRAFFIC, outcome)}
         if gateways:
             at_the_door = sum(n for x, n in front.items() if _is(x, TRAFFIC, outcome) and not x.answered)
             numbers["the gateways' access logs"] = _by(gateways, TRAFFIC, outcome) + at_the_door
-        yield Check(f"clients' requests that ended as {outcome}", numbers)
+        yield Check(f"clients' requests that ended as {outcome}", numbers, unsure)
     if gateways:
         told = {"the front balancer": _by(front, PROBES), "the gateways' access logs": _by(gateways, PROBES)}
-        yield Check("probes of the run", told)
+        yield Check("probes of the run", told, _broken_off(books, PROBES))
     if run is not None and run.phase is Phase.ROLLED_BACK:
         yield from _of_new_pods(gateways, run, new_version)
 
@@ -115,6 +124,10 @@ def _of_new_pods(gateways: Counter[Line], run: Run, new_version: str) -> Iterato
         "failed requests on new pods, probes included",
         {"the run": int(told.new_failures), "the gateways' access logs": failed},
     )
+
+
+def _broken_off(books: Books, agent: str) -> int:
+    return _by(books.front, agent, BROKEN) + _by(books.gateways, agent, BROKEN)
 
 
 def _outcomes(books: Books) -> list[str]:

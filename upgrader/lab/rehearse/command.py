@@ -1,4 +1,4 @@
-"""The command ``upgrader rehearse``, below its options: rehearse so many times, tell, and say how it ended."""
+"""The command ``upgrader rehearse``: rehearse so many times, tell, and say how it ended."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,7 +24,7 @@ from upgrader.lab.rehearse.drills import Drill, drill_of
 from upgrader.lab.rehearse.outcome import Outcome
 from upgrader.lab.rehearse.rehearsal import RATE, Setting, rehearse
 
-__all__ = ["RATE", "Wish", "carry_out", "require_here"]
+__all__ = ["RATE", "Wish", "carry_out", "exit_code", "require_here"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +58,7 @@ def require_here(*, context: str, yes: bool) -> None:
     if context:
         raise Refused(
             "a rehearsal on a cluster of yours is not in this version: it plays in the lab alone",
-            remedy="leave --context out; `upgrader plan --context NAME` looks at a cluster of yours, reading only",
+            remedy="leave --context out; `upgrader plan --context NAME` reads a cluster of yours",
         )
     if not yes and sys.stdin.isatty() and _must_build():
         typer.confirm("The lab is built first, once: about 7 minutes on 2 cores. Go on?", abort=True)
@@ -74,9 +74,9 @@ def _must_build() -> bool:
 
 
 def carry_out(loaded: LoadedPlaybook, wish: Wish) -> int:
-    """Rehearse as often as wished, and return the exit code of the first that did not end as it must.
+    """Rehearse as often as wished, and return the exit code of the first that went wrong, else of all.
 
-    Where all did, their own exit code.
+    One that ended as it must, but whose accounts differ or that left something behind, is a bug: 1.
 
     Raises:
         PlaybookInvalid: There is no such drill or view.
@@ -96,20 +96,21 @@ def carry_out(loaded: LoadedPlaybook, wish: Wish) -> int:
             outcome = rehearse(loaded, setting, name=f"rehearse-{os.getpid()}", teller=teller)
             typer.echo(json.dumps(outcome.to_json()) if output == "json" else "\n".join(outcome.lines()))
             ended.append(outcome)
-    return _verdict(drill, ended, teller)
+    if wish.times > 1:
+        _count(drill, ended, teller)
+    return exit_code(ended)
 
 
-def _verdict(drill: Drill, ended: list[Outcome], teller: TerminalTeller) -> int:
-    wrong = [one for one in ended if not (one.is_as_named and one.agrees)]
-    if len(ended) > 1:
-        good = len(ended) - len(wrong)
-        teller.note(
-            f"{drill.name or 'rehearsal'}: {good} of {len(ended)} ended as they must, all accounts agreeing"
-        )
-    chosen = (wrong or ended)[0]
-    if chosen.is_as_named and not chosen.agrees:
-        return ExitCode.BUG
-    return chosen.exit_code
+def exit_code(ended: Sequence[Outcome]) -> int:
+    """Return the exit code of the first rehearsal that went wrong, else of all; see `carry_out`."""
+    chosen = next((one for one in ended if not one.is_right), ended[0])
+    return ExitCode.BUG if chosen.is_as_named and not chosen.is_right else chosen.exit_code
+
+
+def _count(drill: Drill, ended: Sequence[Outcome], teller: TerminalTeller) -> None:
+    good = sum(one.is_right for one in ended)
+    name = drill.name or "rehearsal"
+    teller.note(f"{name}: {good} of {len(ended)} ended as they must, all accounts agreeing and nothing left")
 
 
 def _output(wished: str) -> str:

@@ -9,17 +9,18 @@ from typing import Any
 
 
 def derived(
-    written: Mapping[str, Any], *, folder: Path, changes: Mapping[str, Any], values: str
+    written: Mapping[str, Any], *, folder: Path, changes: Mapping[str, Mapping[str, Any]], values: str
 ) -> dict[str, Any]:
     """Return a playbook that can lie anywhere.
 
     Args:
         written: The operator's playbook as its YAML holds it; valid.
         folder: Its folder, which its paths are relative to.
-        changes: Top-level keys that are replaced.
+        changes: Settings that are changed, by top-level key.
         values: A further values file, absolute; empty for none.
     """
-    book = copy.deepcopy({**written, **changes})
+    changed = {key: {**written.get(key, {}), **settings} for key, settings in changes.items()}
+    book = copy.deepcopy({**written, **changed})
     book.pop("context", None)  # the room has one cluster
     release = book["releases"][0]
     ref = str(release["chart"]["ref"])

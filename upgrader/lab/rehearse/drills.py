@@ -29,14 +29,14 @@ class Drill:
         name: As the operator wrote it; empty for the plain rehearsal.
         end: The phase the run must end in; ``None`` where nothing is promised.
         values: Chart values of the new version that make it a bad one.
-        playbook: Keys of the playbook that are replaced.
+        playbook: Settings of the playbook that are changed, by top-level key.
         act: What is done in mid-run.
     """
 
     name: str
     end: Phase | None
     values: Mapping[str, Any] = field(default_factory=dict)
-    playbook: Mapping[str, Any] = field(default_factory=dict)
+    playbook: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     act: Act = Act.NOTHING
 
     @property
@@ -53,16 +53,17 @@ class Drill:
 OUTAGE_SECONDS: Final = 10.0
 OUTAGE_PERCENT: Final = 30
 """Share of the application's answers that fail in the drill of an outage."""
-_PATIENT = {"blind": {"hold": "90s", "then": "pause"}}
+_PATIENT = {"blind": {"hold": "90s"}}
 """An outage is held for 35-50 s beyond its end, until the evidence has fallen and stayed low (measured)."""
-_HASTY = {"blind": {"hold": "10s", "then": "pause"}}
-"""So that a drill of blindness does not take minutes."""
+_HASTY = {"blind": {"hold": "10s"}}
+_IMPATIENT = {"strategy": {"ready_within": "40s"}}
+"""So that drills of what never comes do not take minutes."""
 
 PLAIN: Final = Drill("", Phase.COMPLETED)
 DRILLS: Final = {
     drill.name: drill
     for drill in (
-        Drill("never-ready", Phase.ROLLED_BACK, values={"neverReady": True}),
+        Drill("never-ready", Phase.ROLLED_BACK, values={"neverReady": True}, playbook=_IMPATIENT),
         Drill("crash-loop", Phase.ROLLED_BACK, values={"crashLoop": True}),
         Drill("no-listener", Phase.ROLLED_BACK, values={"noListener": True}),
         Drill("bad-xds", Phase.ROLLED_BACK, values={"badXds": "lost"}),

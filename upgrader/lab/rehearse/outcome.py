@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from upgrader.errors import ExitCode
 from upgrader.lab.rehearse.accounts import RETRIES, Books, Check
 from upgrader.lab.rehearse.drills import Drill
 from upgrader.report.summary import Summary, duration
@@ -26,6 +25,7 @@ class Outcome:
         summary: The run; ``None`` when it never began.
         books: What everybody counted.
         checks: Whether they agree.
+        left: What the run left behind, a sentence each.
         stage_seconds: How long each stage took.
         journal: The run's journal; ``None`` when it never began.
     """
@@ -35,6 +35,7 @@ class Outcome:
     summary: Summary | None
     books: Books
     checks: tuple[Check, ...]
+    left: tuple[str, ...]
     stage_seconds: Mapping[str, float]
     journal: Path | None
 
@@ -42,6 +43,11 @@ class Outcome:
     def is_as_named(self) -> bool:
         """Tell whether the run ended as the drill says; always where it promises nothing."""
         return self.drill.exit_code is None or self.exit_code == self.drill.exit_code
+
+    @property
+    def is_right(self) -> bool:
+        """Tell whether the end is as named, all accounts agree and nothing is left behind."""
+        return self.is_as_named and self.agrees and not self.left
 
     @property
     def agrees(self) -> bool:
@@ -63,6 +69,7 @@ class Outcome:
                 {"what": one.what, "numbers": {**one.numbers}, "agree": one.agrees} for one in self.checks
             ],
             "clients": {**self.books.client},
+            "left_behind": list(self.left),
             "upstream_rq_retry": self.books.counters.get(RETRIES),
             "stage_seconds": {name: round(took, 3) for name, took in self.stage_seconds.items()},
             "run": None if self.summary is None else self.summary.to_json(),
@@ -70,30 +77,41 @@ class Outcome:
         }
 
     def lines(self) -> tuple[str, ...]:
-        """Return it as lines for a terminal."""
+        """Return what the run's own summary, which it has printed, does not say."""
         return tuple(self._lines())
 
     def _lines(self) -> Iterator[str]:
         client = self.books.client
-        yield from self.summary.lines() if self.summary else ("the run never began",)
+        reasons = ", ".join(f"{count:,} {name}" for name, count in client["failures"].items())
+        failed = f"{client['failed']:,} failed" + (f" ({reasons})" if reasons else "")
         p50, p99 = client["p50_ms"], client["p99_ms"]
-        yield f"  latency   half of the answers within {p50} ms, 99 of 100 within {p99} ms"
-        yield f"  retries   {self.books.counters.get(RETRIES, 0)} by the front balancer"
-        for number, check in enumerate(self.checks):
-            yield f"  {'' if number else 'accounts':<10}{check.sentence()}"
-        yield "  stages    " + " · ".join(
-            f"{name} {duration(took)}" for name, took in self.stage_seconds.items()
-        )
-        if self.journal:
-            yield f"  journal   {self.journal}"
-        yield self._verdict()
+        yield f"DRILL {self.drill.name}" if self.drill.name else "REHEARSAL"
+        yield from _row("clients", [f"{client['sent']:,} requests sent, {failed}"])
+        yield from _row("latency", [f"half of the answers within {p50} ms, 99 of 100 within {p99} ms"])
+        yield from _row("retries", [f"{self.books.counters.get(RETRIES, 0)} by the front balancer"])
+        yield from _row("accounts", [check.sentence() for check in self.checks])
+        yield from _row("left", self._left())
+        yield from _row("stages", [" · ".join(f"{k} {duration(v)}" for k, v in self.stage_seconds.items())])
+        yield from _row("journal", [str(self.journal)] if self.journal else ["none: the run never began"])
+        yield from _row("end", [self._verdict()])
+
+    def _left(self) -> Sequence[str]:
+        if self.left:
+            return self.left
+        is_over = self.summary is not None and self.summary.run.is_over
+        return ["nothing"] if is_over else ["not looked for: the run is not over, its brake stays on"]
 
     def _verdict(self) -> str:
         books = "all accounts agree to the request" if self.agrees else "THE ACCOUNTS DIFFER"
-        name = f"drill {self.drill.name}" if self.drill.name else "rehearsal"
+        if self.left:
+            books += ", AND SOMETHING IS LEFT BEHIND"
         if self.drill.exit_code is None:
-            return f"{name}: ended with exit {self.exit_code}; nothing is promised for it; {books}"
+            return f"exit {self.exit_code}; nothing is promised for this drill; {books}"
         if self.is_as_named:
-            return f"{name}: ended as it must, exit {self.exit_code}; {books}"
-        wanted: ExitCode = self.drill.exit_code
-        return f"{name}: ended with exit {self.exit_code}, BUT IT MUST END WITH {wanted.value}; {books}"
+            return f"exit {self.exit_code}, as it must be; {books}"
+        return f"exit {self.exit_code}, BUT IT MUST BE {self.drill.exit_code.value}; {books}"
+
+
+def _row(name: str, texts: Sequence[str]) -> Iterator[str]:
+    for number, text in enumerate(texts):
+        yield f"  {'' if number else name:<10}{text}"

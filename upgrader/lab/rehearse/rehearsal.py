@@ -27,6 +27,7 @@ from upgrader.lab.rehearse.derived import derived
 from upgrader.lab.rehearse.drills import Drill
 from upgrader.lab.rehearse.journal import RunJournal
 from upgrader.lab.rehearse.outcome import Outcome
+from upgrader.lab.rehearse.remains import left_behind
 from upgrader.lab.rehearse.stage import FAULT_VALUES, FOLDER, PLAYBOOK, Stage
 from upgrader.lab.rehearse.telling import Stages, Teller
 from upgrader.lab.room import Room
@@ -34,7 +35,7 @@ from upgrader.model.phase import EXIT_CODES, Phase
 from upgrader.model.run import fold
 from upgrader.report.summary import ClientCount, Summary, summarize
 
-RATE = 1_250.0
+RATE = 1_500.0
 """Requests a second, unless told otherwise: more than 100,000 in a good upgrade of the demo."""
 LOOK_SECONDS = 0.1
 BOOKS_SECONDS = 10.0
@@ -131,12 +132,24 @@ def _play(stage: Stage, loaded: LoadedPlaybook, setting: Setting, stages: Stages
         stage.start_traffic(setting.rate)
         details.append(f"{setting.rate:,.0f} requests a second")
     journal = RunJournal(setting.state)
+    before = stage.snapshot()
     with stages.stage("upgrader run") as details:
         code = _Driver(stage, loaded, setting, journal, stages.teller).drive()
         details.append(f"exit {code}")
     with stages.stage("accounts"):
         books = _books(stage)
-    return _outcome(setting.drill, code, books, journal, stages)
+        after = stage.snapshot()
+    summary = _summary(journal, books.client)
+    return Outcome(
+        drill=setting.drill,
+        exit_code=code,
+        summary=summary,
+        books=books,
+        checks=checks(books, summary.run if summary else None, chart.to_version),
+        left=left_behind(before, after, summary.run.phase) if summary else (),
+        stage_seconds=dict(stages.seconds),
+        journal=journal.path,
+    )
 
 
 class _Driver:
@@ -269,21 +282,6 @@ def _books(stage: Stage) -> Books:
         if books.are_complete or time.monotonic() > deadline:
             return books
         time.sleep(0.3)
-
-
-def _outcome(drill: Drill, code: int, books: Books, journal: RunJournal, stages: Stages) -> Outcome:
-    summary = _summary(journal, books.client)
-    run = summary.run if summary else None
-    version = str(run.measured["to"]) if run else ""
-    return Outcome(
-        drill=drill,
-        exit_code=code,
-        summary=summary,
-        books=books,
-        checks=checks(books, run, version),
-        stage_seconds=dict(stages.seconds),
-        journal=journal.path,
-    )
 
 
 def _summary(journal: RunJournal, client: Mapping[str, Any]) -> Summary | None:

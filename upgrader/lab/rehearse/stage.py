@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -18,6 +20,7 @@ from upgrader.errors import ProgramFailed, Refused
 from upgrader.lab import layout
 from upgrader.lab.entered import Entered
 from upgrader.lab.front.bootstrap import CLUSTER
+from upgrader.lab.rehearse.remains import KINDS, Snapshot
 from upgrader.lab.room import Room
 from upgrader.model.watching import FromEnvironment, Synthetic
 
@@ -25,7 +28,7 @@ FOLDER = layout.ROOT / "rehearsal"
 """All files of a rehearsal lie in the room, and so go with it; secrets among them in mode 0600."""
 PLAYBOOK, FAULT_VALUES = FOLDER / "playbook.json", FOLDER / "fault.json"
 SECRET_VALUES, KEYS = FOLDER / "secrets.json", FOLDER / "keys"
-FRONT_FOLDER, LOG_FOLDER = FOLDER / "front", FOLDER / "logs"
+FRONT_FOLDER = FOLDER / "front"
 TRAFFIC_REPORT = FOLDER / "traffic.jsonl"
 
 FRONT, FRONT_ADMIN = "127.0.0.1:8080", "127.0.0.1:9901"
@@ -147,6 +150,19 @@ class Stage:
         pods = self.room.run(["kubectl", "get", "pods", *where, "--output=name"])
         return len(pods.stdout.split())
 
+    def snapshot(self) -> Snapshot:
+        """Return what is in the release's namespace now."""
+        release = self._loaded.playbook.release
+        where = ["--namespace", release.namespace]
+        get = ["kubectl", "get", KINDS, *where, "--output=json"]
+        leases = ["kubectl", "get", "leases", *where, "--output=jsonpath={.items[*].metadata.name}"]
+        history = ["helm", "history", release.name, *where, "--output=json"]
+        return Snapshot(
+            objects=json.loads(self.room.run(get).stdout)["items"],
+            leases=self.room.run(leases).stdout.split(),
+            history=json.loads(self.room.run(history).stdout),
+        )
+
     def open_front(self) -> int:
         """Start the balancer and the log keeper; return how many gateways it sees healthy."""
         namespace = self._loaded.playbook.release.namespace
@@ -159,10 +175,8 @@ class Stage:
         return count
 
     def _keep_logs(self, namespace: str) -> Entered:
-        import subprocess
-
         log = ["--front-log", str(FRONT_FOLDER / "access.log")]
-        arguments = ["--namespace", namespace, "--into", str(LOG_FOLDER), *log]
+        arguments = ["--namespace", namespace, *log]
         command = _python("upgrader.lab.rehearse.access_logs", *arguments)
         return self.room.enter(
             command, environment=_environment(), input=subprocess.PIPE, output=subprocess.PIPE
@@ -238,11 +252,14 @@ class Stage:
         assert self._logs
         assert self._logs.stdin
         assert self._logs.stdout
-        self._logs.stdin.write("count\n")
-        self._logs.stdin.flush()
+        with contextlib.suppress(BrokenPipeError):  # then it has said why it ended
+            self._logs.stdin.write("count\n")
+            self._logs.stdin.flush()
         line = self._logs.stdout.readline()
-        if not line:
-            raise ProgramFailed("the keeper of the access logs has ended", exit_status=self._logs.wait(10))
+        if not line.startswith("{"):
+            raise ProgramFailed(
+                "the keeper of the access logs has ended", output=line + self._logs.stdout.read()
+            )
         told: dict[str, Any] = json.loads(line)
         return told
 

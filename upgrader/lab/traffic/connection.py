@@ -22,6 +22,7 @@ class Request:
         begun: When it was taken up.
         ended: Whether it is in a class already; it must not be counted again.
         connection: What carries it, once connected.
+        queued: Whether it waits for one of the connections to become free.
     """
 
     content: bytes
@@ -29,6 +30,7 @@ class Request:
     begun: float
     ended: bool = False
     connection: Connection | None = None
+    queued: bool = False
 
 
 class Connection(asyncio.Protocol):

@@ -33,6 +33,7 @@ class Generator:
         self._idle: deque[Connection] = deque()
         self._open: set[Connection] = set()
         self._waiting: deque[Request] = deque()
+        self._queue: deque[Request] = deque()
         self._connecting: set[asyncio.Task[None]] = set()
 
     async def run(self, *, until: Callable[[], bool] = lambda: False) -> None:
@@ -66,17 +67,41 @@ class Generator:
         request = Request(next(self._contents), due, time.perf_counter())
         self._tally.start()
         self._waiting.append(request)
+        self._assign(request)
+
+    def _assign(self, request: Request) -> None:
         while self._idle:
             connection = self._idle.popleft()
             if connection.is_open:
                 connection.send(request)
                 return
         if len(self._open) + len(self._connecting) >= self._load.max_connections:
-            self._end(request, outcome.SATURATED)
+            request.queued = True
+            self._queue.append(request)
             return
         task = asyncio.get_running_loop().create_task(self._connect(request))
         self._connecting.add(task)
-        task.add_done_callback(self._connecting.discard)
+        task.add_done_callback(self._connected)
+
+    def _connected(self, task: asyncio.Task[None]) -> None:
+        self._connecting.discard(task)
+        self._assign_next()
+
+    def _free(self, connection: Connection) -> None:
+        self._idle.append(connection)
+        self._assign_next()
+
+    def _lost(self, connection: Connection) -> None:
+        self._open.discard(connection)
+        self._assign_next()
+
+    def _assign_next(self) -> None:
+        while self._queue:
+            request = self._queue.popleft()
+            if not request.ended:
+                request.queued = False
+                self._assign(request)
+                return
 
     async def _connect(self, request: Request | None) -> None:
         target = self._load.target
@@ -92,10 +117,10 @@ class Generator:
         if request is not None and not request.ended:
             connection.send(request)
         else:
-            self._idle.append(connection)
+            self._free(connection)
 
     def _new_connection(self) -> Connection:
-        return Connection(on_end=self._end, on_idle=self._idle.append, on_lost=self._open.discard)
+        return Connection(on_end=self._end, on_idle=self._free, on_lost=self._lost)
 
     def _end(self, request: Request, name: str) -> None:
         if request.ended:
@@ -111,6 +136,6 @@ class Generator:
             request = self._waiting.popleft()
             if not request.ended:
                 connection = request.connection
-                self._end(request, outcome.TIMEOUT)
+                self._end(request, outcome.SATURATED if request.queued else outcome.TIMEOUT)
                 if connection is not None:
                     connection.abort()

@@ -26,7 +26,7 @@ GARBLED = "garbled"
 """What came back was not HTTP."""
 
 SATURATED = "saturated"
-"""Due, but all connections we may open were waiting for an answer: the gateway stands still."""
+"""Never sent: all connections we may open were waiting for an answer until its time limit was over."""
 
 UNFINISHED = "unfinished"
 """Still without an answer when the load ended and the wait for stragglers was over."""

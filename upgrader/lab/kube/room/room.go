@@ -1,4 +1,4 @@
-// Package room prepares the network of a lab's room: a network namespace that holds all nodes of one cluster.
+// Package room prepares the network of a lab's room: the first node of a cluster, and a network namespace for each other.
 package room
 
 import (
@@ -10,10 +10,16 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"os/exec"
 	"path/filepath"
+	"runtime"
+	"strconv"
+	"syscall"
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
+
+	"upgrader.dev/lab/netns"
 )
 
 // What is in the room; kube-apiserver, kube-proxy and the addons are started with the same ranges.
@@ -60,19 +66,30 @@ var settings = map[string]string{
 	"net/ipv4/conf/default/rp_filter":      "0",
 }
 
+const usage = `usage: lab-room up [--nodes N]
+       lab-room node INDEX PROGRAM [ARGUMENT ...]
+       lab-room version
+`
+
 // Main is the command lab-room; it returns the exit code.
 func Main(args []string, stderr io.Writer) int {
-	flags := flag.NewFlagSet("lab-room up", flag.ContinueOnError)
-	flags.SetOutput(stderr)
-	nodes := flags.Int("nodes", 1, "number of nodes")
-	if len(args) == 0 || args[0] != "up" {
-		fmt.Fprintln(stderr, "usage: lab-room up [--nodes N] | lab-room version")
+	var err error
+	switch {
+	case len(args) > 0 && args[0] == "up":
+		flags := flag.NewFlagSet("lab-room up", flag.ContinueOnError)
+		flags.SetOutput(stderr)
+		nodes := flags.Int("nodes", 1, "number of nodes")
+		if flags.Parse(args[1:]) != nil || flags.NArg() > 0 {
+			return 2
+		}
+		err = Up(*nodes)
+	case len(args) > 2 && args[0] == "node":
+		err = becomeOnNode(args[1], args[2:])
+	default:
+		fmt.Fprint(stderr, usage)
 		return 2
 	}
-	if err := flags.Parse(args[1:]); err != nil {
-		return 2
-	}
-	if err := Up(*nodes); err != nil {
+	if err != nil {
 		fmt.Fprintln(stderr, "lab-room:", err)
 		return 1
 	}
@@ -90,24 +107,39 @@ func Up(nodes int) error {
 	if err := coverScratch(); err != nil {
 		return err
 	}
+	if err := prepareNetwork(); err != nil {
+		return err
+	}
+	if err := addFirstNode(); err != nil {
+		return err
+	}
+	for index := 1; index < nodes; index++ {
+		if err := addNode(index); err != nil {
+			return fmt.Errorf("node %d: %w", index, err)
+		}
+	}
+	return nil
+}
+
+// prepareNetwork makes a router of the network namespace that the calling thread is in.
+func prepareNetwork() error {
 	for name, value := range settings {
 		if err := os.WriteFile(filepath.Join("/proc/sys", name), []byte(value), 0); err != nil {
 			return fmt.Errorf("kernel setting: %w", err)
 		}
 	}
-	loopback, err := netlink.LinkByName("lo")
+	return setUp("lo")
+}
+
+func setUp(name string) error {
+	link, err := netlink.LinkByName(name)
 	if err != nil {
-		return fmt.Errorf("lo: %w", err)
+		return fmt.Errorf("link %s: %w", name, err)
 	}
-	if err := netlink.LinkSetUp(loopback); err != nil {
-		return fmt.Errorf("lo up: %w", err)
+	if err := netlink.LinkSetUp(link); err != nil {
+		return fmt.Errorf("link %s up: %w", name, err)
 	}
-	for index := range nodes {
-		if err := addNode(index); err != nil {
-			return err
-		}
-	}
-	return routeServices()
+	return nil
 }
 
 // refuseHost keeps a lab out of a network that has other links: the machine's own.
@@ -136,7 +168,7 @@ func coverScratch() error {
 			return fmt.Errorf("cover %s: %w", dir, err)
 		}
 	}
-	for _, dir := range []string{"/run/netns", "/run/lock"} {
+	for _, dir := range []string{netns.Dir, "/run/lock"} {
 		if err := os.MkdirAll(dir, 0o755); err != nil {
 			return err
 		}
@@ -144,54 +176,137 @@ func coverScratch() error {
 	return nil
 }
 
-// addNode gives a node's address a veth pair of its own; a dummy device may not exist.
+// addFirstNode puts the first node into the room itself, beside the control plane: its address on a veth pair that leads
+// nowhere (a dummy device may not exist), and the way to Services: the packets leave by that pair and kube-proxy turns
+// them.
+func addFirstNode() error {
+	address, err := NodeAddress(0)
+	if err != nil {
+		return err
+	}
+	veth := &netlink.Veth{PeerName: "node0p"}
+	veth.Name = "node0"
+	if err := netlink.LinkAdd(veth); err != nil {
+		return fmt.Errorf("link %s: %w", veth.Name, err)
+	}
+	if err := setUp(veth.PeerName); err != nil {
+		return err
+	}
+	if err := setAddress(veth.Name, address); err != nil {
+		return err
+	}
+	for _, services := range []netip.Prefix{Services, LoadBalancers} {
+		if err := addRoute(veth.Name, netlink.Route{Scope: netlink.SCOPE_LINK, Dst: ipNet(services), Src: address.AsSlice()}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// addNode gives each further node a network namespace of its own, so that ports, kube-proxy's rules and what is local
+// are a node's own, and a link to the room.
 func addNode(index int) error {
 	address, err := NodeAddress(index)
 	if err != nil {
 		return err
 	}
-	name := fmt.Sprintf("node%d", index)
-	veth := &netlink.Veth{PeerName: name + "p"}
+	pods, err := PodsOf(index)
+	if err != nil {
+		return err
+	}
+	first, err := NodeAddress(0)
+	if err != nil {
+		return err
+	}
+	name := nodeName(index)
+	if err := netns.Create(netns.Path(name)); err != nil {
+		return err
+	}
+	if err := linkTo(netns.Path(name), name); err != nil {
+		return err
+	}
+	host := netip.PrefixFrom(address, address.BitLen())
+	if err := addRoute(name, netlink.Route{Scope: netlink.SCOPE_LINK, Dst: ipNet(host), Src: first.AsSlice()}); err != nil {
+		return err
+	}
+	if err := addRoute(name, netlink.Route{Dst: ipNet(pods), Gw: address.AsSlice()}); err != nil {
+		return err
+	}
+	return netns.Do(netns.Path(name), func() error { return furnishNode(address, first) })
+}
+
+func nodeName(index int) string { return fmt.Sprintf("node%d", index) }
+
+// linkTo joins a namespace to the room by a veth pair: named as the node here, eth0 there.
+func linkTo(path, name string) error {
+	namespace, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = namespace.Close() }()
+	veth := &netlink.Veth{PeerName: "eth0", PeerNamespace: netlink.NsFd(namespace.Fd())}
 	veth.Name = name
 	if err := netlink.LinkAdd(veth); err != nil {
 		return fmt.Errorf("link %s: %w", name, err)
 	}
-	for _, end := range []string{veth.Name, veth.PeerName} {
-		link, err := netlink.LinkByName(end)
-		if err != nil {
-			return fmt.Errorf("link %s: %w", end, err)
-		}
-		if err := netlink.LinkSetUp(link); err != nil {
-			return fmt.Errorf("link %s up: %w", end, err)
-		}
+	return setUp(name)
+}
+
+// furnishNode runs inside the node's namespace: everything that is not a pod of its own is reached by the first node.
+func furnishNode(address, first netip.Addr) error {
+	if err := prepareNetwork(); err != nil {
+		return err
 	}
+	if err := setAddress("eth0", address); err != nil {
+		return err
+	}
+	host := netip.PrefixFrom(first, first.BitLen())
+	if err := addRoute("eth0", netlink.Route{Scope: netlink.SCOPE_LINK, Dst: ipNet(host), Src: address.AsSlice()}); err != nil {
+		return err
+	}
+	return addRoute("eth0", netlink.Route{Gw: first.AsSlice()})
+}
+
+func setAddress(name string, address netip.Addr) error {
 	link, err := netlink.LinkByName(name)
 	if err != nil {
 		return fmt.Errorf("link %s: %w", name, err)
 	}
-	if err := netlink.AddrAdd(link, &netlink.Addr{IPNet: ipNet(netip.PrefixFrom(address, 32))}); err != nil {
+	if err := netlink.AddrAdd(link, &netlink.Addr{IPNet: ipNet(netip.PrefixFrom(address, address.BitLen()))}); err != nil {
 		return fmt.Errorf("address of %s: %w", name, err)
+	}
+	return setUp(name)
+}
+
+func addRoute(name string, route netlink.Route) error {
+	link, err := netlink.LinkByName(name)
+	if err != nil {
+		return fmt.Errorf("link %s: %w", name, err)
+	}
+	route.LinkIndex = link.Attrs().Index
+	if err := netlink.RouteReplace(&route); err != nil {
+		return fmt.Errorf("route to %v by %s: %w", route.Dst, name, err)
 	}
 	return nil
 }
 
-// routeServices lets the room itself reach Services: the packets leave by the first node and kube-proxy turns them.
-func routeServices() error {
-	link, err := netlink.LinkByName("node0")
+// becomeOnNode replaces this process by a program in the network of a node.
+func becomeOnNode(index string, command []string) error {
+	number, err := strconv.Atoi(index)
 	if err != nil {
-		return fmt.Errorf("node0: %w", err)
+		return fmt.Errorf("node index: %w", err)
 	}
-	source, err := NodeAddress(0)
+	program, err := exec.LookPath(command[0])
 	if err != nil {
 		return err
 	}
-	for _, services := range []netip.Prefix{Services, LoadBalancers} {
-		route := &netlink.Route{LinkIndex: link.Attrs().Index, Scope: netlink.SCOPE_LINK, Dst: ipNet(services), Src: source.AsSlice()}
-		if err := netlink.RouteReplace(route); err != nil {
-			return fmt.Errorf("route to %s: %w", services, err)
+	runtime.LockOSThread()
+	if number > 0 { // the first node is the room itself
+		if err := netns.Join(netns.Path(nodeName(number))); err != nil {
+			return err
 		}
 	}
-	return nil
+	return fmt.Errorf("exec %s: %w", program, syscall.Exec(program, command, os.Environ()))
 }
 
 func ipNet(prefix netip.Prefix) *net.IPNet {

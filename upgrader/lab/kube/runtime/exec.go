@@ -15,6 +15,8 @@ import (
 	"golang.org/x/sys/unix"
 	rt "k8s.io/cri-api/pkg/apis/runtime/v1"
 	utilexec "k8s.io/utils/exec"
+
+	"upgrader.dev/lab/netns"
 )
 
 // ErrExecTimeout says that a command in a container was killed because its time was over.
@@ -53,7 +55,7 @@ func (r *Runtime) run(ctx context.Context, id string, command []string, connect 
 		return errors.New("exec: no command")
 	}
 	var started *exec.Cmd
-	err = onOwnThread(func() error {
+	err = netns.OnOwnThread(func() error {
 		if err := join(process); err != nil {
 			return fmt.Errorf("enter container %s: %w", id, err)
 		}

@@ -5,38 +5,26 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
-	"os"
-	"path/filepath"
-	goruntime "runtime"
 
 	"github.com/vishvananda/netlink"
-	"github.com/vishvananda/netns"
-	"golang.org/x/sys/unix"
+	vnetns "github.com/vishvananda/netns"
+
+	"upgrader.dev/lab/netns"
 )
 
 // podNetwork is a network namespace with one routed address. The zero value stands for the node's own network.
 type podNetwork struct {
-	// path names the namespace, as ip-netns(8) expects it; empty for the node's own.
+	// path names the namespace; empty for the node's own.
 	path    string
 	link    string
 	address netip.Addr
-}
-
-// onOwnThread runs the function on a thread that ends with it: namespaces entered there leak nowhere.
-func onOwnThread(run func() error) error {
-	done := make(chan error, 1)
-	go func() {
-		goruntime.LockOSThread() // never unlocked, so the thread is thrown away
-		done <- run()
-	}()
-	return <-done
 }
 
 // newPodNetwork makes the namespace and joins it to the node by a routed veth (no bridge: replies between pods would
 // pass by connection tracking). What was made is removed again on failure.
 func newPodNetwork(path, link string, pod, node netip.Addr) (podNetwork, error) {
 	network := podNetwork{path: path, link: link, address: pod}
-	if err := makeNamespace(path); err != nil {
+	if err := netns.Create(path); err != nil {
 		return podNetwork{}, fmt.Errorf("network namespace %s: %w", path, err)
 	}
 	if err := network.join(node); err != nil {
@@ -45,23 +33,8 @@ func newPodNetwork(path, link string, pod, node netip.Addr) (podNetwork, error) 
 	return network, nil
 }
 
-func makeNamespace(path string) error {
-	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
-		return err
-	}
-	if err := os.WriteFile(path, nil, 0o444); err != nil {
-		return err
-	}
-	return onOwnThread(func() error {
-		if err := unix.Unshare(unix.CLONE_NEWNET); err != nil {
-			return fmt.Errorf("unshare: %w", err)
-		}
-		return unix.Mount("/proc/thread-self/ns/net", path, "", unix.MS_BIND, "")
-	})
-}
-
 func (n podNetwork) join(node netip.Addr) error {
-	namespace, err := netns.GetFromPath(n.path)
+	namespace, err := vnetns.GetFromPath(n.path)
 	if err != nil {
 		return err
 	}
@@ -142,30 +115,14 @@ func (n podNetwork) remove() error {
 	if link, err := netlink.LinkByName(n.link); err == nil {
 		failures = append(failures, netlink.LinkDel(link))
 	}
-	if err := unix.Unmount(n.path, unix.MNT_DETACH); err != nil && !errors.Is(err, unix.EINVAL) && !errors.Is(err, unix.ENOENT) {
-		failures = append(failures, fmt.Errorf("unmount %s: %w", n.path, err))
-	}
-	if err := os.Remove(n.path); err != nil && !errors.Is(err, os.ErrNotExist) {
-		failures = append(failures, err)
-	}
+	failures = append(failures, netns.Remove(n.path))
 	return errors.Join(failures...)
 }
 
-// do runs the function inside the network. Only system calls made by the function itself, not by goroutines it
-// starts, happen there.
+// do runs the function inside the network: see netns.Do.
 func (n podNetwork) do(run func() error) error {
 	if n.path == "" {
 		return run()
 	}
-	return onOwnThread(func() error {
-		namespace, err := unix.Open(n.path, unix.O_RDONLY|unix.O_CLOEXEC, 0)
-		if err != nil {
-			return fmt.Errorf("network namespace %s: %w", n.path, err)
-		}
-		defer func() { _ = unix.Close(namespace) }()
-		if err := unix.Setns(namespace, unix.CLONE_NEWNET); err != nil {
-			return fmt.Errorf("enter %s: %w", n.path, err)
-		}
-		return run()
-	})
+	return netns.Do(n.path, run)
 }

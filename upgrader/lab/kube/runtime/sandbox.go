@@ -11,10 +11,9 @@ import (
 
 	"golang.org/x/sys/unix"
 	rt "k8s.io/cri-api/pkg/apis/runtime/v1"
-)
 
-// namespaceDir is where ip-netns(8) looks for network namespaces, so that `ip netns exec` works in a room.
-const namespaceDir = "/run/netns"
+	"upgrader.dev/lab/netns"
+)
 
 // sandbox is one pod: a network and the memory its containers share. State changes under Runtime.mu.
 type sandbox struct {
@@ -61,7 +60,7 @@ func (r *Runtime) connect() (podNetwork, error) {
 	r.links++
 	name := fmt.Sprintf("pod%dx%d", r.config.Index, r.links)
 	r.mu.Unlock()
-	network, err := newPodNetwork(filepath.Join(namespaceDir, name), name, address, r.config.Node)
+	network, err := newPodNetwork(netns.Path(name), name, address, r.config.Node)
 	if err != nil {
 		r.addresses.give(address)
 	}

@@ -1,0 +1,218 @@
+"""Rehearsals of the demo, as an operator starts them: each drill ends as named and leaves nothing behind."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from upgrader.errors import ExitCode
+
+pytestmark = [pytest.mark.lab, pytest.mark.timeout(420)]
+
+ROOT = Path(__file__).parents[2]
+RATE = "400"
+"""Requests a second: enough for every gate, and other tests run beside."""
+END_SECONDS = 400.0
+
+
+@dataclass
+class Operator:
+    """Somebody who rehearses, with folders of their own and a mark on every process they start.
+
+    Args:
+        home: Holds their state and temporary folder.
+        key: Their API key; empty to have one made up.
+    """
+
+    home: Path
+    key: str = ""
+    mark: str = field(default_factory=lambda: f"rehearse-test-{uuid.uuid4().hex}")
+
+    def begin(self, *options: str) -> subprocess.Popen[str]:
+        """Start ``upgrader rehearse`` of the demo's playbook."""
+        (self.home / "tmp").mkdir(exist_ok=True)
+        keep = {
+            name: os.environ[name] for name in ("PATH", "HOME", "UPGRADER_LAB_BINARY") if name in os.environ
+        }
+        environment = keep | {
+            "XDG_STATE_HOME": str(self.home / "state"),
+            "TMPDIR": str(self.home / "tmp"),
+            "UPGRADER_TEST_MARK": self.mark,
+            "PYTHONDONTWRITEBYTECODE": "1",
+        }
+        if self.key:
+            environment["DEMO_API_KEY"] = self.key
+        playbook = str(ROOT / "playbooks" / "demo.yaml")
+        command = [sys.executable, "-m", "upgrader.cli", "rehearse", playbook, "--rate", RATE, *options]
+        return subprocess.Popen(
+            command, cwd=ROOT, env=environment, stdin=subprocess.DEVNULL, text=True,
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True,
+        )  # fmt: skip
+
+    def processes(self) -> dict[int, str]:
+        """Return all processes that carry the mark: pid and command line."""
+        found = {}
+        for folder in Path("/proc").glob("[0-9]*"):
+            try:
+                if self.mark.encode() in (folder / "environ").read_bytes():
+                    found[int(folder.name)] = (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode()
+            except OSError:
+                continue
+        return found
+
+    def left(self, *, seconds: float = 10.0) -> list[str]:
+        """Wait until no process is left; return those that are, and all files but the state's."""
+        deadline = time.monotonic() + seconds
+        while self.processes() and time.monotonic() < deadline:
+            time.sleep(0.1)
+        records = (self.home / "state").glob("upgrader/rooms/*.json")
+        return [*self.processes().values(), *map(str, records), *map(str, (self.home / "tmp").iterdir())]
+
+
+@pytest.fixture
+def operator(tmp_path: Path) -> Iterator[Operator]:
+    made = Operator(tmp_path)
+    yield made
+    for pid in made.processes():
+        os.kill(pid, signal.SIGKILL)
+
+
+@dataclass(frozen=True)
+class Ended:
+    """A rehearsal that is over."""
+
+    code: int
+    report: dict[str, Any]
+    said: str
+
+
+def rehearsed(operator: Operator, *options: str) -> Ended:
+    """Rehearse to the end."""
+    process = operator.begin("--output", "json", *options)
+    out, said = process.communicate(timeout=END_SECONDS)
+    last = out.splitlines()[-1] if out else "{}"
+    assert process.returncode is not None
+    report = json.loads(last)
+    assert report.get("event") == "rehearsal.ended", out[-2000:] + said
+    return Ended(process.returncode, report, said)
+
+
+def told(ended: Ended) -> str:
+    """Return why a rehearsal went as it did, for a test that fails."""
+    return json.dumps(ended.report, indent=1) + ended.said
+
+
+def require_right(ended: Ended, code: ExitCode) -> None:
+    """Require the named end, exact accounts and nothing left."""
+    assert ended.code == code, told(ended)
+    assert ended.report["as_expected"], told(ended)
+    assert ended.report["accounts_agree"], told(ended)
+    assert ended.report["left_behind"] == [], told(ended)
+    assert ended.report["upstream_rq_retry"] == 0
+
+
+def test_a_good_upgrade_loses_no_request_and_tells_no_secret(operator: Operator) -> None:
+    """The key is in no command line while it lasts, and in no file and no word afterwards."""
+    operator.key = f"s3cr3t-{uuid.uuid4().hex}"
+    seen: set[str] = set()
+    process = operator.begin("--output", "json")
+    deadline = time.monotonic() + END_SECONDS
+    while process.poll() is None and time.monotonic() < deadline:
+        seen.update(operator.processes().values())
+        time.sleep(0.5)
+    out, said = process.communicate(timeout=30)
+
+    ended = Ended(process.returncode, json.loads(out.splitlines()[-1]), said)
+    require_right(ended, ExitCode.COMPLETED)
+    assert ended.report["clients"]["failed"] == 0, told(ended)
+    assert any("upgrader.cli run" in command for command in seen)
+    assert not [command for command in seen if operator.key in command]
+    assert operator.key not in out + said
+    files = [path for path in operator.home.rglob("*") if path.is_file()]
+    assert any(path.name == "journal.jsonl" for path in files)
+    assert not [path for path in files if operator.key.encode() in path.read_bytes()]
+    assert operator.left() == []
+
+
+def test_errors_are_braked_in_the_first_batch_and_counted_alike_by_all(operator: Operator) -> None:
+    """Clients, front balancer, gateways and run agree on each failed request."""
+    ended = rehearsed(operator, "--fault", "errors:20%")
+
+    require_right(ended, ExitCode.ROLLED_BACK)
+    run = ended.report["run"]
+    turns = [turn["phase"] for turn in run["turns"]]
+    assert turns[0] in ("holding", "rolling_back")
+    assert [step["id"] for step in run["steps"]][-1] == "roll proxies 1/2"
+    compared = {row["what"]: row["numbers"] for row in ended.report["accounts"]}
+    failed = compared["failed requests on new pods, probes included"]
+    assert failed["the run"] == failed["the gateways' access logs"] > 0
+    assert ended.report["clients"]["failures"]["http_503"] > 0
+    assert operator.left() == []
+
+
+@pytest.mark.parametrize(
+    ("fault", "code"),
+    [
+        ("errors:100%", ExitCode.ROLLED_BACK),
+        ("never-ready", ExitCode.ROLLED_BACK),
+        ("crash-loop", ExitCode.ROLLED_BACK),
+        ("no-listener", ExitCode.ROLLED_BACK),
+        ("bad-xds", ExitCode.ROLLED_BACK),
+        ("upstream-outage", ExitCode.COMPLETED),
+        ("metrics-blind", ExitCode.PAUSED),
+        ("runner-killed", ExitCode.COMPLETED),
+    ],
+)
+def test_a_drill_ends_as_named(operator: Operator, fault: str, code: ExitCode) -> None:
+    ended = rehearsed(operator, "--fault", fault)
+
+    require_right(ended, code)
+    assert operator.left() == []
+
+
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
+def test_killing_the_rehearsal_ends_all_of_it(operator: Operator, how: signal.Signals) -> None:
+    """In the middle of the run: room, traffic, balancer and the run itself are gone."""
+    process = operator.begin("--output", "text")
+    deadline = time.monotonic() + END_SECONDS
+    while not any("upgrader.cli run" in each for each in operator.processes().values()):
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < deadline
+        time.sleep(0.2)
+
+    process.send_signal(how)
+    if how is signal.SIGINT:  # the first one is the run's: it brakes and pauses
+        time.sleep(1.0)
+        process.send_signal(how)
+    process.communicate(timeout=60)
+
+    left = operator.left()
+    assert [each for each in left if how is not signal.SIGKILL or "rooms" not in each] == []
+
+
+def test_an_unknown_drill_starts_nothing(operator: Operator) -> None:
+    process = operator.begin("--fault", "gremlins")
+    _, said = process.communicate(timeout=60)
+
+    assert process.returncode == ExitCode.USAGE
+    assert "errors:1% to errors:100%" in said
+    assert not (operator.home / "state").exists()
+
+
+def test_another_cluster_is_refused_with_a_word(operator: Operator) -> None:
+    process = operator.begin("--context", "kind-staging")
+    _, said = process.communicate(timeout=60)
+
+    assert process.returncode == ExitCode.REFUSED
+    assert "in the lab alone" in said

@@ -1,0 +1,120 @@
+"""Is anything left behind when a run is over? Compares what was there before it and after. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from upgrader.model.phase import Phase
+
+KINDS = "deploy,statefulset,daemonset,service,configmap,secret,serviceaccount,job,poddisruptionbudget"
+"""What a release is made of, and what a run might leave; ``kubectl get`` takes it so."""
+OURS = "upgrader/"
+"""What our annotations begin with."""
+
+_BOOKKEEPING = frozenset({"resourceVersion", "generation", "managedFields", "creationTimestamp"})
+_OF_CONTROLLERS = frozenset({"deployment.kubernetes.io/revision", "deprecated.daemonset.template.generation"})
+"""Counted up by Kubernetes itself with every change, there and back."""
+_HELMS_OWN = "helm.sh/release.v1"
+_WORKLOADS = frozenset({"Deployment", "StatefulSet", "DaemonSet"})
+
+Manifest = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """What is there at one moment.
+
+    Args:
+        objects: The release's namespace: all of `KINDS`.
+        leases: Names of the namespace's Leases.
+        history: Helm's history of the release, the oldest first, as ``--output=json`` tells it.
+    """
+
+    objects: Sequence[Manifest]
+    leases: Sequence[str]
+    history: Sequence[Mapping[str, Any]]
+
+    def named(self) -> dict[str, Manifest]:
+        """Return the objects by kind and name; Helm's own records are left out."""
+        return {_name(one): one for one in self.objects if one.get("type") != _HELMS_OWN}
+
+
+def left_behind(before: Snapshot, after: Snapshot, phase: Phase) -> tuple[str, ...]:
+    """Return what a run left, a sentence each; nothing of a run that is not over.
+
+    Args:
+        before: Before the run.
+        after: After its end.
+        phase: The end.
+    """
+    if phase not in (Phase.COMPLETED, Phase.ROLLED_BACK):
+        return ()
+    return (*_of_ours(after), *_unlike(before, after, phase), *_of_helm(before, after, phase))
+
+
+def _of_ours(after: Snapshot) -> Iterator[str]:
+    yield from (f"Lease {name} is still there" for name in after.leases if name.startswith("upgrader-"))
+    for name, one in after.named().items():
+        notes = [key for key in one["metadata"].get("annotations", {}) if key.startswith(OURS)]
+        if notes:
+            yield f"{name} still has the annotations {', '.join(notes)}"
+        if one.get("spec", {}).get("paused"):
+            yield f"{name} is still paused"
+
+
+def _unlike(before: Snapshot, after: Snapshot, phase: Phase) -> Iterator[str]:
+    """Compare the whole of each object after a way back; after a good upgrade how it is rolled."""
+    was, now = before.named(), after.named()
+    for name, one in was.items():
+        if name not in now:
+            yield f"{name} is gone"
+        elif phase is Phase.ROLLED_BACK:
+            yield from _told(name, differences(_bare(one), _bare(now[name])))
+        elif one["kind"] in _WORKLOADS:
+            yield from _told(name, differences(_rolls(one), _rolls(now[name])))
+    if phase is Phase.ROLLED_BACK:
+        yield from (f"{name} was not there before" for name in now.keys() - was.keys())
+
+
+def _told(name: str, paths: Iterator[str]) -> Iterator[str]:
+    differing = sorted(paths)
+    if differing:
+        yield f"{name} is not as before: {', '.join(differing)}"
+
+
+def _of_helm(before: Snapshot, after: Snapshot, phase: Phase) -> Iterator[str]:
+    last, first = after.history[-1], before.history[-1]
+    for each in after.history:
+        if each["status"] not in ("deployed", "superseded", "failed"):
+            yield f"revision {each['revision']} is {each['status']}"
+    if last["status"] != "deployed":
+        yield f"the last revision, {last['revision']}, is {last['status']}"
+    if (last["chart"] == first["chart"]) is not (phase is Phase.ROLLED_BACK):
+        yield f"the last revision is of {last['chart']}"
+
+
+def differences(one: Any, other: Any, path: str = "") -> Iterator[str]:
+    """Yield the paths at which two JSON values differ; never the values, which may be secret."""
+    if isinstance(one, Mapping) and isinstance(other, Mapping):
+        for key in one.keys() | other.keys():
+            yield from differences(one.get(key), other.get(key), f"{path}.{key}" if path else str(key))
+    elif one != other:
+        yield path
+
+
+def _name(one: Manifest) -> str:
+    return f"{one['kind']} {one['metadata']['name']}"
+
+
+def _rolls(one: Manifest) -> dict[str, Any]:
+    spec = one["spec"]
+    return {key: spec.get(key) for key in ("replicas", "strategy", "updateStrategy", "paused")}
+
+
+def _bare(one: Manifest) -> dict[str, Any]:
+    metadata = {key: value for key, value in one["metadata"].items() if key not in _BOOKKEEPING}
+    notes = metadata.get("annotations", {})
+    metadata["annotations"] = {key: value for key, value in notes.items() if key not in _OF_CONTROLLERS}
+    return {**{key: value for key, value in one.items() if key != "status"}, "metadata": metadata}
