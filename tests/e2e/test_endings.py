@@ -1,4 +1,4 @@
-"""However the process of a run ends, the run ends right: killed, interrupted, aborted, scaled under its hands."""
+"""However the process of a run ends, the run ends right: killed, interrupted, aborted, scaled meanwhile."""
 
 from __future__ import annotations
 

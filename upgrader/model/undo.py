@@ -10,8 +10,8 @@ from upgrader.model.measure import REASON, RUN, UNDO
 from upgrader.model.run import Run
 
 TAKE_FIELDS = " --force-conflicts"
-"""Helm 4 stops at fields that others own, and the rollout strategy was set by us. Only for a revision that was
-applied server-side: on others Helm fails before it touches anything, and Helm 3 does not know the flag."""
+"""Helm 4 stops at fields that others own, and the rollout strategy was set by us. Only for a revision that
+was applied server-side: on others Helm fails before it touches anything, and Helm 3 does not know it."""
 
 
 def undo_commands(run: Run) -> tuple[str, ...]:
