@@ -174,6 +174,7 @@ def _ports(loaded: LoadedPlaybook, flags: Flags, kube: KubeApi, folder: Path) ->
         chart_ref=loaded.chart,
         chart_version=release.chart.to_version,
         values=Values(loaded.values_files, release.values.env),
+        force_conflicts=True,  # a field that somebody took in mid-run must not keep the bad version
     )
     helm = HelmRelease.of(
         target, kube=kube, scope=kube.is_namespaced, redactor=flags.redactor, environment=flags.environ
