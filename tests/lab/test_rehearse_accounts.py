@@ -244,3 +244,12 @@ def test_a_request_that_the_client_gave_up_may_have_ended_well_for_the_others() 
     assert all(check.agrees for check in one)
     assert any("1 were broken off" in check.sentence() for check in one)
     assert not all(check.agrees for check in two)
+
+
+def test_what_the_kubelet_asks_of_a_pod_may_come_after_the_runs_last_look() -> None:
+    """A new pod that is never ready answers its readiness probe until it is gone."""
+    probes = Counter({_line("http_404", agent="kube-probe/1.37", version=NEW): 3})
+    asked = replace(books(), gateways=books().gateways + probes)
+
+    assert all(check.agrees for check in checks(asked, run_that_counted(38, 7), NEW))
+    assert not all(check.agrees for check in checks(asked, run_that_counted(36, 7), NEW))

@@ -40,8 +40,8 @@ RATE = 1_500.0
 LOOK_SECONDS = 0.1
 BOOKS_SECONDS = 10.0
 """How long the last lines of the access logs may be under way."""
-RESUME_AFTER_SECONDS = 2.0
-"""How long a killed run lies before the drill resumes it: its Lease is still held then."""
+RESUME_AFTER_SECONDS = 0.5
+"""How long a killed run lies before the drill resumes it: its Lease is still held, its batch under way."""
 TAKEN_UP_SECONDS = 1_800.0
 """How long a run that somebody killed is waited for to be resumed by hand."""
 RESUME = FOLDER / "resume"
