@@ -108,6 +108,7 @@ def _carry_out(flags: Flags, path: Path, *, revision: int | None, yes: bool, out
 
     loaded = load_playbook(path, flags)
     with bench(loaded, flags, new_run_id(loaded.playbook.release.name)) as made:
+        runs.require_free(made)
         plan = make_plan(made, revision=_target(made, revision))
         text = plan_text(_shown(made, plan))
         refused = bool(blocking(plan.findings))

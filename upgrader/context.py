@@ -25,7 +25,7 @@ from upgrader.model.fleet import Fleet, fleet_of
 from upgrader.model.measure import measured, members, moved
 from upgrader.model.plugins import Finding, Signal, StepPlan, Survey
 from upgrader.model.policy import Policy, SignalPolicy, weighed
-from upgrader.model.ports import Ports
+from upgrader.model.ports import Clock, Ports, Watch
 from upgrader.model.record import RULE, SCHEMA, Record
 from upgrader.model.run import Run
 from upgrader.model.world import World
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 
 JOURNAL = "journal.jsonl"
 WATCHED_KINDS = (("apps/v1", "Deployment"), ("apps/v1", "ReplicaSet"), ("v1", "Pod"))
+FIRST_LIST_SECONDS = 10.0
 USUAL_FAILURES = 0.001
 """The old version's usual share of failures, until a backtest measures it."""
 
@@ -173,6 +174,7 @@ def _ports(loaded: LoadedPlaybook, flags: Flags, kube: KubeApi, folder: Path) ->
         chart_ref=loaded.chart,
         chart_version=release.chart.to_version,
         values=Values(loaded.values_files, release.values.env),
+        force_conflicts=True,  # a field that somebody took in mid-run must not keep the bad version
     )
     helm = HelmRelease.of(
         target, kube=kube, scope=kube.is_namespaced, redactor=flags.redactor, environment=flags.environ
@@ -273,6 +275,13 @@ def lease(bench: Bench) -> ReleaseLease:
     return ReleaseLease(bench.kube, bench.ports.clock, namespace=release.namespace, release=release.name)
 
 
+def _await_first_list(watch: Watch, clock: Clock) -> None:
+    """Wait until the watch has seen the namespace once; one that never does is judged as blind later."""
+    until = clock.monotonic() + FIRST_LIST_SECONDS
+    while watch.age_seconds() > FIRST_LIST_SECONDS and clock.monotonic() < until:
+        clock.sleep(0.1)
+
+
 @contextmanager
 def world(bench: Bench, body: Mapping[str, Any], tell: Callable[[Run, Record], None]) -> Iterator[World]:
     """Wire the world of one run and watch its namespace; closed at the end.
@@ -284,6 +293,7 @@ def world(bench: Bench, body: Mapping[str, Any], tell: Callable[[Run, Record], N
     """
     said, who = body["measured"], members(body["measured"])
     watch = bench.kube.watch(WATCHED_KINDS, namespace=said["namespace"])
+    _await_first_list(watch, bench.ports.clock)
     journal = JournalFile(bench.folder / JOURNAL)
 
     def fleet() -> Fleet:

@@ -17,6 +17,15 @@ from upgrader.model.run import Run, fold
 Tell = Callable[[Run, Record], None]
 
 
+def require_free(bench: Bench) -> None:
+    """Look, before anything is planned, whether the release is free: an unfinished run would only look odd.
+
+    Raises:
+        Locked: Another run holds the release, or an unfinished one does.
+    """
+    lease(bench).require_free(bench.run)
+
+
 def begin(bench: Bench, plan: Plan, tell: Tell) -> Run:
     """Carry a plan out, to its end or to a pause.
 

@@ -82,6 +82,18 @@ def test_the_same_process_may_take_it_again() -> None:
     assert clock.monotonic() == before
 
 
+def test_who_only_looks_is_refused_alike_and_takes_nothing() -> None:
+    """An unfinished run would fail many checks of the next: that it is there is what must be said."""
+    free, held = LeaseCluster(), LeaseCluster()
+    lease(held, FakeClock(), NEIGHBOUR).acquire("r-1")
+
+    lease(free, FakeClock()).require_free("r-2")
+    with pytest.raises(Locked, match="run r-1"):
+        lease(held, FakeClock()).require_free("r-2")
+
+    assert free.lease is None
+
+
 @pytest.mark.parametrize("resume", [False, True])
 @pytest.mark.parametrize("hours", [0, 48])
 def test_an_unfinished_run_refuses_the_next_however_old(resume: bool, hours: int) -> None:

@@ -1,4 +1,4 @@
-"""A chart that asks for all that a cluster has comes up unmodified, and each thing does what it does elsewhere."""
+"""A chart that asks for all that a cluster has comes up unmodified, and each thing does what it should."""
 
 from __future__ import annotations
 
@@ -51,13 +51,17 @@ def test_everything_is_ready(chart: Release) -> None:
 def test_a_custom_resource_is_defaulted_and_validated_by_its_schema(chart: Release) -> None:
     assert chart.get("widget", "torture")["spec"] == {"size": 3, "colour": "blue"}
 
-    red = "apiVersion: torture.example/v1\nkind: Widget\nmetadata: {name: red}\nspec: {size: 11, colour: red}\n"
+    red = (
+        "apiVersion: torture.example/v1\nkind: Widget\nmetadata: {name: red}\nspec: {size: 11, colour: red}\n"
+    )
     assert "red widgets are small" in chart.kubectl("apply", "-f", "-", input=red, check=False)
 
 
 @pytest.mark.parametrize(("size", "said"), [(100, "created"), (101, "size 101 is more than 100")])
 def test_a_webhook_in_a_pod_admits_and_refuses(chart: Release, size: int, said: str) -> None:
-    widget = f"apiVersion: torture.example/v1\nkind: Widget\nmetadata: {{name: w{size}}}\nspec: {{size: {size}}}\n"
+    widget = (
+        f"apiVersion: torture.example/v1\nkind: Widget\nmetadata: {{name: w{size}}}\nspec: {{size: {size}}}\n"
+    )
 
     assert said in chart.kubectl("apply", "-f", "-", input=widget, check=False)
 
@@ -75,7 +79,11 @@ def test_a_container_sees_its_pod_by_the_downward_api(chart: Release, web: str) 
     seen = chart.ask(web, "/")
 
     env = seen["env"]
-    assert (env["POD_NAME"], env["POD_IP"], env["NODE_IP"]) == (web, pod["status"]["podIP"], pod["status"]["hostIP"])
+    assert (env["POD_NAME"], env["POD_IP"], env["NODE_IP"]) == (
+        web,
+        pod["status"]["podIP"],
+        pod["status"]["hostIP"],
+    )
     assert env["CPUS"] == "1500"
     assert env["GREETING"] == f"I am {web}, $(POD_NAME)"
     assert 'tier="front"' in seen["files"]["all/labels"]
@@ -110,9 +118,11 @@ def test_a_projected_token_is_for_the_audience_that_was_asked_for(chart: Release
 
 
 def test_the_root_is_read_only_and_volumes_are_not(chart: Release, web: str) -> None:
-    script = "for d in / /tmp /memory /claim /scratch /etc/torture/all; do touch $d/x 2>/dev/null && echo $d; done; true"
+    folders = "/ /tmp /memory /claim /scratch /etc/torture/all"
 
-    assert chart.exec(web, script) == "/memory\n/claim\n/scratch"
+    writable = chart.exec(web, f"for d in {folders}; do touch $d/x 2>/dev/null && echo $d; done; true")
+
+    assert writable == "/memory\n/claim\n/scratch"
     assert "192.0.2.7\talias.example" in chart.exec(web, "cat /etc/hosts")
     assert "options ndots:3" in chart.exec(web, "cat /etc/resolv.conf")
 
@@ -152,7 +162,11 @@ def test_a_service_is_reached_by_all_its_addresses(chart: Release, web: str) -> 
     service = chart.get("service", "torture-web")
     node_port = service["spec"]["ports"][0]["nodePort"]
     balancer = service["status"]["loadBalancer"]["ingress"][0]["ip"]
-    urls = [f"http://{service['spec']['clusterIP']}/", f"http://{balancer}/", f"http://10.244.1.1:{node_port}/"]
+    urls = [
+        f"http://{service['spec']['clusterIP']}/",
+        f"http://{balancer}/",
+        f"http://10.244.1.1:{node_port}/",
+    ]
     for url in urls:
         assert json.loads(chart.fetch(url))["hostname"] == "web"
         assert chart.ask(web, f"/fetch?url={urllib.parse.quote(url)}")["status"] == 200, url
@@ -161,7 +175,10 @@ def test_a_service_is_reached_by_all_its_addresses(chart: Release, web: str) -> 
 def test_both_pods_get_their_share_of_a_service(chart: Release, web: str) -> None:
     pods = {pod["metadata"]["name"] for pod in chart.pods("web")}
 
-    served = {json.loads(chart.ask(web, "/fetch?url=http://torture-web/")["body"])["env"]["POD_NAME"] for _ in range(40)}
+    served = {
+        json.loads(chart.ask(web, "/fetch?url=http://torture-web/")["body"])["env"]["POD_NAME"]
+        for _ in range(40)
+    }
 
     assert served == pods
 
@@ -182,6 +199,7 @@ def test_a_daemon_set_serves_on_every_node(chart: Release) -> None:
     pods = wait("three agents", lambda: [p for p in chart.pods("agent") if _is_ready(p)], seconds=30)
 
     assert {pod["spec"]["nodeName"] for pod in pods} == NODES
+    assert {pod["status"]["podIP"] for pod in pods} == {f"10.244.{index}.1" for index in range(3)}
     assert chart.exec(pods[0]["metadata"]["name"], "test -d /host/bin && echo seen") == "seen"
 
 
@@ -252,11 +270,15 @@ def test_an_autoscaler_keeps_its_lower_bound(chart: Release) -> None:
 
 
 def test_an_eviction_waits_for_the_disruption_budget(chart: Release, web: str) -> None:
-    eviction = json.dumps({"apiVersion": "policy/v1", "kind": "Eviction", "metadata": {"name": web, "namespace": "torture"}})
+    eviction = json.dumps(
+        {"apiVersion": "policy/v1", "kind": "Eviction", "metadata": {"name": web, "namespace": "torture"}}
+    )
     url = f"/api/v1/namespaces/torture/pods/{web}/eviction"
     wait("a whole Deployment", lambda: all(map(_is_ready, chart.pods("web"))), seconds=30)
 
-    assert "disruption budget" in chart.kubectl("create", "--raw", url, "-f", "-", input=eviction, check=False)
+    assert "disruption budget" in chart.kubectl(
+        "create", "--raw", url, "-f", "-", input=eviction, check=False
+    )
 
     chart.kubectl("patch", "pdb", "torture-web", "--type=merge", "-p", '{"spec": {"minAvailable": 1}}')
     wait("leave to go", lambda: chart.get("pdb", "torture-web")["status"]["disruptionsAllowed"], seconds=30)
@@ -264,15 +286,18 @@ def test_an_eviction_waits_for_the_disruption_budget(chart: Release, web: str) -
 
 
 def test_a_cron_job_fires(chart: Release) -> None:
-    wait("the clock", lambda: chart.get("cronjob", "torture-clock")["status"].get("lastSuccessfulTime"), seconds=90)
+    wait(
+        "the clock",
+        lambda: chart.get("cronjob", "torture-clock")["status"].get("lastSuccessfulTime"),
+        seconds=90,
+    )
 
 
 def test_an_image_without_a_program_is_a_pull_error(chart: Release) -> None:
     chart.kubectl("run", "lost", "--image=nowhere.example/lost:1", "--restart=Never")
 
-    reason = wait("the reason", lambda: _waiting(chart, "lost"), seconds=30)
+    wait("the reason", lambda: _waiting(chart, "lost") in ("ErrImagePull", "ImagePullBackOff"), seconds=30)
 
-    assert reason in ("ErrImagePull", "ImagePullBackOff")
     chart.kubectl("delete", "pod", "lost")
 
 

@@ -53,16 +53,14 @@ class Release:
 
     def helm(self, *arguments: str, seconds: float = 150.0) -> str:
         """Run Helm on this release's namespace."""
-        return self.room.run(
-            ["helm", "--namespace", self.name, *arguments], timeout_seconds=seconds
-        ).stdout
+        return self.room.run(["helm", "--namespace", self.name, *arguments], timeout_seconds=seconds).stdout
 
     def kubectl(self, *arguments: str, input: str | None = None, check: bool = True) -> str:
-        """Run kubectl in this release's namespace and return what it printed, errors too."""
+        """Run kubectl in this release's namespace and return what it printed: its errors, if it failed."""
         done = self.room.run(
             ["kubectl", "--namespace", self.name, *arguments], input=input, check=check, timeout_seconds=120
         )
-        return done.stdout + done.stderr
+        return done.stderr if done.returncode else done.stdout
 
     def get(self, *what: str) -> dict[str, Any]:
         """Return an object, or a list of objects."""

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from upgrader.lab.cluster import Needs, components
-from upgrader.lab.layout import environment
+from upgrader.lab.layout import BIN, environment
 from upgrader.lab.nft import Nft, packages, unpacked
 from upgrader.lab.readiness import is_schedulable
 from upgrader.lab.standin import ports
@@ -21,6 +21,13 @@ def test_each_node_has_a_kubelet_with_a_folder_and_certificate_of_its_own() -> N
     for flag in ("--node", "--index", "--dir", "--tls-cert", "--tls-key", "--kubeconfig"):
         values = {word for each in kubelets for word in each.argv if word.startswith(f"{flag}=")}
         assert len(values) == 3
+
+
+def test_each_node_has_a_kube_proxy_in_its_own_network() -> None:
+    proxies = [each.argv for each in components(3) if each.name.startswith("kube-proxy-")]
+
+    assert [argv[:3] for argv in proxies[1:]] == [(f"{BIN}/lab-room", "node", index) for index in ("1", "2")]
+    assert [argv[0].rpartition("/")[2] for argv in proxies] == ["kube-proxy", "lab-room", "lab-room"]
 
 
 def test_etcd_waits_for_nothing_and_the_api_server_for_certificates() -> None:

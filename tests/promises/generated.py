@@ -61,6 +61,7 @@ def undo_example() -> str:
         "namespace": "gateway-system",
         "release": "gateway",
         "known_good": 7,
+        "apply_method": "ssa",
         "workloads": [{"name": "proxy", "strategy": strategy}],
         "jobs": [],
     }

@@ -21,6 +21,7 @@ ROW = {
     "name": "proxy",
     "namespace": "edge",
     "group": "proxies",
+    "replicas": 4,
     "template": "old",
     "strategy": STRATEGY,
     "target_strategy": STRATEGY,
@@ -293,9 +294,25 @@ def test_the_way_back_ends_a_running_helm_first_and_kills_it_only_when_it_does_n
     assert helm.asked == ["stop", "kill"]
 
 
+def test_who_scaled_in_mid_run_is_noted_before_helm_goes_back_and_given_back_after() -> None:
+    """Helm's rollback sets what the old chart renders: 4, where an operator wanted 6."""
+    helm = RecordingHelm([GOOD, Revision(5, ReleaseStatus.FAILED, "c-2")])
+    here, _ = scene(replace(WHOLE, replicas=6), helm=helm)
+    there, kube = helm_scene(
+        RecordingHelm([GOOD, Revision(6, ReleaseStatus.DEPLOYED, "c-1", description="Rollback to 4")]),
+        replicas={"proxy": 6},
+    )
+
+    noted = helm_upgrade.build(HELM).undo(here)
+    back = helm_upgrade.build(HELM).undo(there)
+
+    assert (helm.asked, noted.facts) == ([], {"replicas": {"proxy": 6}})
+    assert (back.done, kube.asked) == (True, [("patch", {"spec": {"replicas": 6}})])
+
+
 def test_the_way_back_takes_jobs_and_ownership_out_of_the_way_before_helm_rollback() -> None:
     helm = RecordingHelm([GOOD, Revision(5, ReleaseStatus.FAILED, "c-2")])
-    here, kube = helm_scene(helm)
+    here, kube = helm_scene(helm, replicas={})
 
     facts = helm_upgrade.build(HELM).undo(here).facts
 

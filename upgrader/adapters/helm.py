@@ -46,8 +46,8 @@ class Target:
         values: Files and secrets.
         timeout_seconds: Helm's limit for each single operation, hooks above all. Default 300, Helm's own.
         known_good: Revision whose values are used when the playbook gives none; 0: the newest deployed.
-        force_conflicts: On the way back, take fields from other managers where the revision was applied
-            server-side. Default off: our own ownership is dropped before.
+        force_conflicts: On the way back (role ``back``), take fields from other managers where the revision
+            was applied server-side. Default off.
     """
 
     place: Place
@@ -185,7 +185,8 @@ class HelmRelease:
 
     def start_rollback(self, revision: int, *, as_: str) -> Process:
         """Start ``helm rollback`` to that revision in a session of its own; never signal it."""
-        return self._start(f"{as_}-rollback", self._rollback_arguments(revision))
+        force = self._target.force_conflicts and as_ == "back"
+        return self._start(f"{as_}-rollback", self._rollback_arguments(revision, force=force))
 
     def started(self, role: str) -> Process | None:
         """Return the last process this run started in that role, by its log and its mark in ``/proc``.
@@ -228,11 +229,11 @@ class HelmRelease:
             *(["--hide-notes"] if "hide-notes" in flags else []),
         ]
 
-    def _rollback_arguments(self, revision: int) -> list[str]:
+    def _rollback_arguments(self, revision: int, *, force: bool = False) -> list[str]:
         if revision < 1:
             raise ValueError("a rollback names its revision: 0 would be whatever came before")
         flags = self._helm.rollback_flags
-        force = self._target.force_conflicts and self.apply_method(revision) == "ssa"
+        force = force and self.apply_method(revision) == "ssa"
         return [
             *["rollback", self._name, str(revision)],
             *self._limits(),

@@ -145,6 +145,16 @@ class ReleaseLease:
         lease = self._kube.get(self._ref)
         return Holder.of(lease) if lease else None
 
+    def require_free(self, run_id: str) -> None:
+        """Look whether `acquire` would get it now; takes nothing.
+
+        Raises:
+            Locked: Another run holds it or left it unfinished.
+        """
+        lease = self._kube.get(self._ref)
+        if lease is not None:
+            self._refuse_unless_free(lease, run_id, resume=False)
+
     def acquire(self, run_id: str, *, resume: bool = False) -> None:
         """Take it.
 
@@ -258,7 +268,7 @@ class ReleaseLease:
         run, delete = holder.run, f"kubectl delete lease -n {self._ref.namespace} {self._ref.name}"
         return Locked(
             f"release {self._release} is held by run {run}, {holder.place}, {state}",
-            remedy=f"`upgrader resume {run}`, `upgrader abort {run}` or `upgrader rollback {run}` there; "
+            remedy=f"there, `upgrader resume {run}` goes on and `upgrader abort {run}` goes back; "
             f"only if its machine is gone for good, bring the release in order by hand and `{delete}`",
         )
 

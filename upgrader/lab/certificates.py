@@ -193,7 +193,7 @@ def write_all(folder: Path, *, nodes: int) -> None:
     for index, address in enumerate(addresses):
         name = layout.node_name(index)
         _write(folder, f"kubelet-{index}", authority.server(f"system:node:{name}", names=(name, address)))
-    server = f"https://127.0.0.1:{layout.API_PORT}"
+    server = f"https://{layout.node_address(0)}:{layout.API_PORT}"  # of use in every node's network
     for name, (user, groups) in _clients(nodes).items():
         client = authority.client(user, organizations=groups)
         if name == "admin":

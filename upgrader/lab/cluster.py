@@ -34,8 +34,8 @@ class Component:
 
 def components(nodes: int) -> tuple[Component, ...]:
     """Return the processes of a cluster with that many nodes, in the order to start them."""
-    kubelets = tuple(_kubelet(index) for index in range(nodes))
-    return (_etcd(), _apiserver(), _controller_manager(), *kubelets, _proxy(), _scheduler(), _addons())
+    agents = [agent(index) for index in range(nodes) for agent in (_kubelet, _proxy)]
+    return (_etcd(), _apiserver(), _controller_manager(), *agents, _scheduler(), _addons())
 
 
 def _component(name: str, *flags: str, needs: Needs = Needs.API, program: str = "") -> Component:
@@ -123,9 +123,17 @@ def _scheduler() -> Component:
     return _component("kube-scheduler", f"--kubeconfig={config}", "--leader-elect=false", "--secure-port=0")
 
 
+def _on_node(index: int, name: str, *flags: str, program: str) -> Component:
+    """Run a program in the network of a node: the first node's is the room's."""
+    if index == 0:
+        return _component(name, *flags, program=program)
+    return _component(name, "node", str(index), str(BIN / program), *flags, program="lab-room")
+
+
 def _kubelet(index: int) -> Component:
     name = f"kubelet-{index}"
-    return _component(
+    return _on_node(
+        index,
         name,
         f"--kubeconfig={PKI / name}.kubeconfig",
         f"--node={layout.node_name(index)}",
@@ -139,17 +147,18 @@ def _kubelet(index: int) -> Component:
     )
 
 
-def _proxy() -> Component:
-    """One kube-proxy serves all nodes of a room, for they share its network."""
-    return _component(
-        "kube-proxy",
+def _proxy(index: int) -> Component:
+    return _on_node(
+        index,
+        f"kube-proxy-{index}",
         f"--kubeconfig={PKI / 'proxy.kubeconfig'}",
         "--proxy-mode=nftables",
         f"--cluster-cidr={layout.POD_RANGE}",
-        f"--hostname-override={layout.node_name(0)}",
+        f"--hostname-override={layout.node_name(index)}",
         f"--healthz-bind-address=127.0.0.1:{layout.PROXY_HEALTH_PORT}",
         "--metrics-bind-address=127.0.0.1:10249",
         "--conntrack-max-per-core=0",
+        program="kube-proxy",
     )
 
 

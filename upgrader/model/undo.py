@@ -9,9 +9,9 @@ from typing import Any
 from upgrader.model.measure import REASON, RUN, UNDO
 from upgrader.model.run import Run
 
-CLEAR_OWNERS = '[{"op":"replace","path":"/metadata/managedFields","value":[{}]}]'
-"""Strips all field owners of an object (Kubernetes docs, server-side apply, "Clearing managedFields"); else
-Helm 4's rollback conflicts with the strategy we set."""
+TAKE_FIELDS = " --force-conflicts"
+"""Helm 4 stops at fields that others own, and the rollout strategy was set by us. Only for a revision that
+was applied server-side: on others Helm fails before it touches anything, and Helm 3 does not know it."""
 
 
 def undo_commands(run: Run) -> tuple[str, ...]:
@@ -32,12 +32,11 @@ def _commands(measured: Mapping[str, Any], begun: set[str]) -> Iterator[str]:
     context = f" --context {measured['context']}" if measured.get("context") else ""
     kubectl, rows = f"kubectl{context} -n {namespace}", measured["workloads"]
     if "helm_upgrade" in begun:
-        for row in rows:
-            yield f"{kubectl} patch deployment {row['name']} --type=json -p '{CLEAR_OWNERS}'"
         for job in measured["jobs"]:
             yield f"{kubectl} delete job {job} --ignore-not-found"
         helm_context = f" --kube-context {measured['context']}" if measured.get("context") else ""
-        yield f"helm{helm_context} -n {namespace} rollback {release} {measured['known_good']}"
+        force = TAKE_FIELDS if measured["apply_method"] == "ssa" else ""
+        yield f"helm{helm_context} -n {namespace} rollback {release} {measured['known_good']}{force}"
     for row in rows:
         yield f"{kubectl} patch deployment {row['name']} --type=merge -p '{_let_go(row)}'"
     for row in rows:

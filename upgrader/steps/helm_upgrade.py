@@ -77,6 +77,7 @@ class HelmUpgrade:
             return Progress(False, "helm is rolling back")
         last = _last(scene)
         if _is_back(scene, last):
+            _give_back_replicas(scene)
             return Progress(
                 True, f"revision {last.number} holds the known-good version", facts={"back_as": last.number}
             )
@@ -100,6 +101,10 @@ class HelmUpgrade:
 
     def _go_back(self, scene: Scene) -> Progress:
         """Take immutable Jobs and our field ownership out of the way, then start `helm rollback`."""
+        if "replicas" not in scene.facts:
+            scaled = _scaled(scene)
+            said = f"scaled in mid-run: {', '.join(scaled)}" if scaled else "nothing was scaled in mid-run"
+            return Progress(False, said, facts={"replicas": scaled})
         known = scene.ports.helm.started("back")
         if known is None or not scene.ports.helm.running(known):
             for job in scene.measured["jobs"]:
@@ -113,6 +118,27 @@ def _step_aside(scene: Scene) -> None:
     """Drop our field ownership: a strategy of another manager makes Helm's server-side apply conflict."""
     for row in scene.measured["workloads"]:
         scene.ports.kube.drop_ownership(ref_of(row))
+
+
+def _scaled(scene: Scene) -> dict[str, int]:
+    """Return the replicas of each Deployment that somebody scaled since the run was planned, by name.
+
+    Helm sets the number its chart renders, also on the way back; no flag of it leaves a field alone.
+    """
+    found = {}
+    for row in scene.measured["workloads"]:
+        workload = scene.fleet.workload(row["name"])
+        if workload is not None and workload.replicas != row["replicas"]:
+            found[row["name"]] = workload.replicas
+    return found
+
+
+def _give_back_replicas(scene: Scene) -> None:
+    """Scale as it was before `helm rollback`; what is live now may be newer than what was last seen."""
+    for row in scene.measured["workloads"]:
+        wanted, live = scene.facts.get("replicas", {}).get(row["name"]), scene.ports.kube.get(ref_of(row))
+        if wanted is not None and live is not None and live["spec"].get("replicas") != wanted:
+            scene.ports.kube.patch(ref_of(row), {"spec": {"replicas": wanted}})
 
 
 def _last(scene: Scene) -> Revision:

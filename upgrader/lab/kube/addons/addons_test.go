@@ -105,7 +105,27 @@ func (many) resolve(string) (records, bool) {
 	return known, true
 }
 
-func ask(t *testing.T, acceptedBytes int, stream bool) dnsmessage.Message {
+// alias knows one name under two.
+type alias struct{}
+
+func (alias) resolve(name string) (records, bool) {
+	if name == "other.prod.svc.cluster.local." {
+		return records{addresses: []netip.Addr{netip.MustParseAddr("10.96.0.7")}}, true
+	}
+	return records{alias: "other.prod.svc.cluster.local."}, true
+}
+
+func TestAnAliasIsAnsweredWithWhereItLeads(t *testing.T) {
+	reply := ask(t, alias{}, 0, false)
+	if len(reply.Answers) != 2 || reply.Answers[0].Header.Type != dnsmessage.TypeCNAME {
+		t.Fatalf("got %v", reply.Answers)
+	}
+	if last := reply.Answers[1]; last.Header.Name.String() != "other.prod.svc.cluster.local." || last.Body.(*dnsmessage.AResource).A != [4]byte{10, 96, 0, 7} {
+		t.Errorf("got %v", last)
+	}
+}
+
+func ask(t *testing.T, names resolver, acceptedBytes int, stream bool) dnsmessage.Message {
 	t.Helper()
 	question := dnsmessage.Message{Header: dnsmessage.Header{ID: 7, RecursionDesired: true}, Questions: []dnsmessage.Question{
 		{Name: dnsmessage.MustNewName("x.prod.svc.cluster.local."), Type: dnsmessage.TypeA, Class: dnsmessage.ClassINET}}}
@@ -121,7 +141,7 @@ func ask(t *testing.T, acceptedBytes int, stream bool) dnsmessage.Message {
 		t.Fatal(err)
 	}
 	var reply dnsmessage.Message
-	if err := reply.Unpack(answer(packed, many{}, stream)); err != nil {
+	if err := reply.Unpack(answer(packed, names, stream)); err != nil {
 		t.Fatal(err)
 	}
 	return reply
@@ -134,7 +154,7 @@ func TestAnAnswerTooLargeForADatagramIsCutAndSaysSo(t *testing.T) {
 		stream  bool
 		answers int
 	}{{"plain", 0, false, 0}, {"edns", 1232, false, 60}, {"small edns", 600, false, 0}, {"tcp", 0, true, 60}} {
-		reply := ask(t, c.bytes, c.stream)
+		reply := ask(t, many{}, c.bytes, c.stream)
 		if reply.ID != 7 || len(reply.Answers) != c.answers || reply.Truncated != (c.answers == 0) {
 			t.Errorf("%s: %d answers, truncated %t", c.name, len(reply.Answers), reply.Truncated)
 		}

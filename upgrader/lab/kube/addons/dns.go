@@ -136,7 +136,7 @@ func answer(question []byte, names resolver, stream bool) []byte {
 	if !found {
 		message.RCode = dnsmessage.RCodeNameError
 	}
-	message.Answers = resources(asked[0], known)
+	message.Answers = append(resources(asked[0], known), beyondAlias(asked[0], known, names)...)
 	reply, err := message.Pack()
 	if err != nil {
 		return nil
@@ -149,6 +149,16 @@ func answer(question []byte, names resolver, stream bool) []byte {
 		return nil
 	}
 	return reply
+}
+
+// beyondAlias are the records of the name that an alias leads to, for a client wants an address.
+func beyondAlias(question dnsmessage.Question, known records, names resolver) []dnsmessage.Resource {
+	target, err := dnsmessage.NewName(known.alias)
+	if known.alias == "" || err != nil {
+		return nil
+	}
+	beyond, _ := names.resolve(known.alias)
+	return resources(dnsmessage.Question{Name: target, Type: question.Type, Class: question.Class}, beyond)
 }
 
 // acceptedBytes reads what the client says it takes (EDNS).

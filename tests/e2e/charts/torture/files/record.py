@@ -1,7 +1,7 @@
 """Write a line into the ConfigMap ``torture-diary``, from inside a pod: ``record.py TEXT``.
 
-The API server is found by the environment that the kubelet sets, trusted by the CA in the pod's volume, and told who we
-are by the projected token.
+The API server is found by the environment that the kubelet sets, trusted by the CA in the pod's volume, and
+told who we are by the projected token.
 """
 
 from __future__ import annotations

@@ -1,8 +1,9 @@
 """The workload: says what its container sees, and behaves as it is told.
 
-``/``: environment and files; ``/ready``, ``/live``, ``/started``: for probes; ``POST /fail/live``: never live again;
-``/resolve?name=``: a name's addresses; ``/fetch?url=``: status and body of a plain GET; ``/note?text=``: a line in the
-diary, which also gets the start and SIGTERM.
+``/``: environment and files; ``/ready``, ``/live``, ``/started``: for probes;
+``POST /fail/live``: never live again; ``/resolve?name=``: a name's addresses;
+``/fetch?url=``: a plain GET's status and body; ``/note?text=``: a line in the diary,
+which also gets the start and SIGTERM.
 """
 
 from __future__ import annotations
@@ -80,7 +81,8 @@ class Handler(BaseHTTPRequestHandler):
         elif url.path == "/fetch":
             self._say(200, fetch(asked["url"]))
         elif url.path == "/note":
-            self._say(200, note(asked["text"]))
+            note(asked["text"])
+            self._say(200, asked)
         else:
             self._say(200, seen())
 
