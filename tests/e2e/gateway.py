@@ -7,16 +7,17 @@ Nothing here is faked: the room has a real Kubernetes and a real Helm, the proxi
 from __future__ import annotations
 
 import json
-import os
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from subprocess import PIPE
 from typing import Any
+
+import yaml
 
 import upgrader
 from upgrader.lab.entered import Entered
@@ -103,7 +104,7 @@ class Gateway:
             },
         }
         head = {"apiVersion": "upgrader/v1", "name": self.name, "releases": [release]}
-        self.playbook.write_text(json.dumps({**head, **PLAYBOOK, **changed}, indent=1))
+        self.playbook.write_text(yaml.safe_dump({**head, **PLAYBOOK, **changed}, sort_keys=False))
 
     def install(self, **values: Any) -> None:
         """Install the old version and wait until its pods are there; the key comes by standard input."""
@@ -256,11 +257,6 @@ def event(name: str, step: str = "") -> Callable[[Record], bool]:
     )
 
 
-def intent(step: str, act: str = "start") -> Callable[[Record], bool]:
-    """Return what tells the intent of one step from other records."""
-    return lambda one: one["kind"] == "intent" and one["step"] == step and one["body"]["act"] == act
-
-
 @dataclass(frozen=True)
 class Sample:
     """A Deployment as the API server said it was.
@@ -333,13 +329,3 @@ def _merged(one: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, Any]:
         known = both.get(key)
         both[key] = _merged(known, value) if isinstance(known, dict) and isinstance(value, dict) else value
     return both
-
-
-def environment_path(folder: Path) -> Mapping[str, str]:
-    """Return an environment in which programs of a folder come first."""
-    return {"PATH": f"{folder}:{os.environ['PATH']}"}
-
-
-def names(records: Sequence[Record], kind: str) -> list[str]:
-    """Return the steps of all records of a kind."""
-    return [str(one["step"]) for one in records if one["kind"] == kind]

@@ -27,9 +27,11 @@ def survey(
         target_revision: A revision of the history to go to, instead of the playbook's chart.
 
     Raises:
-        Refused: There is no such release or revision, or the chart does not render.
+        Refused: Helm is missing or too old, there is no such release or revision, or the chart does not
+            render.
     """
     release, kube, helm = playbook.release, ports.kube, ports.helm
+    helm_version = helm.version()  # first: an old one fails at what it does not know, with other words
     plan = _plan(helm, release, target_revision)
     sent = (*plan.old.objects, *plan.new.objects)
     deployments = kube.list("apps/v1", "Deployment", namespace=release.namespace)
@@ -45,7 +47,7 @@ def survey(
         playbook=playbook,
         server_version=kube.server_version(),
         cluster_uid=kube.cluster_uid(),
-        helm_version=helm.version(),
+        helm_version=helm_version,
         history=plan.history,
         known_good=plan.known_good,
         apply_method=plan.method,
