@@ -1,82 +1,77 @@
-"""What one reading means, alone and beside what a balancer says."""
+"""What one reading means; the statistics behind the meter are tested with it."""
 
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
+from tests.scenario.stage import Stage
 from upgrader.model.evidence import Counts
-from upgrader.model.plugins import Gate, StepPlan
-from upgrader.model.policy import DUE_REQUESTS, Policy, SignalPolicy
-from upgrader.model.reading import Reading
-from upgrader.model.run import Run
-from upgrader.model.verdict import Verdict, judge
+from upgrader.model.phase import Phase
+from upgrader.model.plugins import Gate
+from upgrader.model.reading import Fact, Reading, Weight
+from upgrader.model.record import Kind, Record
+from upgrader.model.run import Run, open_run
+from upgrader.model.verdict import Verdict, judge, needed_seconds
 
-NOW = 1_000.0
-SILENT = Reading(
-    signal="envoy_stats",
-    read_at=NOW,
-    data_time=NOW,
-    source="a test",
-    counts=Counts(0, 0, 900, 0, 1.0),
-    due_requests=DUE_REQUESTS,
-)
+BEGAN = 1000.0
 
 
-def balancer(*, new_healthy: int) -> Reading:
-    values = {"new_healthy": float(new_healthy), "new_total": 1.0}
-    return Reading("envoy gateways", NOW, NOW, "a test", values=values)
+def run_with(reading: Reading | None, **changes: Any) -> Run:
+    header = Record(0, BEGAN, Kind.HEADER, Phase.PLANNED, "", Stage().header())
+    run = open_run(header)
+    latest = {"envoy_stats": reading} if reading else {}
+    good = {"envoy_stats": BEGAN} if reading and not reading.error else {}
+    return replace(run, latest=latest, good_at=good, **changes)
 
 
-def run_with(*readings: Reading) -> Run:
-    policy = Policy(
-        false_alarm=0.001,
-        tolerate=0.001,
-        exclude=0.2,
-        ceiling=0.05,
-        old_ref=0.001,
-        stand_seconds=4.0,
-        bake_seconds=5.0,
-        hold_seconds=10.0,
-        plan_seconds=300.0,
-        signals={
-            "envoy_stats": SignalPolicy(1.0, weight=1.0, compares_pods=True),
-            "envoy gateways": SignalPolicy(1.0, speaks_of_backends=True),
-        },
-    )
-    latest = {one.signal: one for one in readings}
-    return Run(
-        header={},
-        policy=policy,
-        steps=(StepPlan("roll proxies 1/2", "roll_batch", Gate.STAND, {}, 60.0, 0.3),),
-        latest=latest,
-        good_at=dict.fromkeys(latest, NOW),
-    )
+def reading(**changes: Any) -> Reading:
+    fields: dict[str, Any] = {"counts": Counts(100, 0, 900, 0, 1.0)} | changes
+    return Reading("envoy_stats", BEGAN, BEGAN, "test", **fields)
 
 
-@pytest.mark.parametrize(
-    ("readings", "holds"),
-    [
-        pytest.param((SILENT,), True, id="nobody says why"),
-        pytest.param((SILENT, balancer(new_healthy=1)), True, id="the balancer sends nothing to them"),
-        pytest.param((SILENT, balancer(new_healthy=0)), False, id="the balancer has not taken them in"),
-        pytest.param(
-            (SILENT, replace(balancer(new_healthy=0), error="HTTP 503")), True, id="the balancer is mute"
-        ),
-    ],
-)
-def test_silence_holds_unless_a_balancer_has_not_taken_the_new_pods_in(
-    readings: tuple[Reading, ...], holds: bool
-) -> None:
-    """A cloud's balancer takes minutes; a hold that expires before its settle time would pause each batch."""
-    judged = judge(run_with(*readings), "envoy_stats", NOW, Gate.STAND)
-
-    assert judged.verdict is Verdict.NO_TRAFFIC
-    assert judged.holds is holds
+VERDICTS = {
+    "a good look while a step is done": (reading(), 0.5, Verdict.PASS, False),
+    "no look yet": (None, 1.0, Verdict.PASS, False),
+    "no look for too long": (None, 5.0, Verdict.UNAVAILABLE, True),
+    "one failed look": (reading(error="refused"), 1.0, Verdict.PASS, False),
+    "the last good look is old": (reading(), 5.0, Verdict.STALE, True),
+    "a new pod unread": (reading(unread_new=True), 0.5, Verdict.PARTIAL, False),
+    "few old pods unread": (reading(unread_ratio=0.05), 0.5, Verdict.PASS, False),
+    "silent though much was due": (reading(due_requests=2000.0), 0.5, Verdict.NO_TRAFFIC, True),
+    "silent for less than a balancer needs to look": (reading(due_requests=201.0), 0.5, Verdict.PASS, False),
+    "a fact that holds": (reading(facts=(Fact(Weight.HOLD, "x", "why"),)), 0.5, Verdict.TOO_LITTLE, True),
+    "a fact that is proof": (reading(facts=(Fact(Weight.BREACH, "x", "why"),)), 0.5, Verdict.BREACH, True),
+    "a note": (reading(facts=(Fact(Weight.NOTE, "x", "why"),)), 0.5, Verdict.PASS, False),
+}
 
 
-def test_a_few_requests_due_are_no_silence() -> None:
-    few = replace(SILENT, due_requests=DUE_REQUESTS - 1)
+@pytest.mark.parametrize(("said", "later", "verdict", "holds"), VERDICTS.values(), ids=VERDICTS)
+def test_a_reading_is_judged(said: Reading | None, later: float, verdict: Verdict, holds: bool) -> None:
+    """Only pass advances; only breach rolls back; what is merely not known yet brakes nothing."""
+    found = judge(run_with(said), "envoy_stats", BEGAN + later, Gate.NONE)
 
-    assert judge(run_with(few), "envoy_stats", NOW, Gate.NONE).verdict is Verdict.PASS
+    assert (found.verdict, found.holds) == (verdict, holds)
+
+
+def test_a_gate_needs_three_times_what_it_takes_to_see_the_fault_it_rules_out() -> None:
+    """At 1,000 requests/s and a tenth on new pods a fault of 20 % shows within seconds."""
+    needed = needed_seconds(run_with(reading()), "envoy_stats", Gate.STAND)
+
+    assert 11.0 <= needed <= 30.0
+
+
+def test_a_gate_without_both_sides_can_rule_nothing_out() -> None:
+    """No old pod, no comparison: such a gate is named, never passed by waiting."""
+    alone = reading(counts=Counts(1000, 0, 0, 0, 1.0))
+
+    assert needed_seconds(run_with(alone), "envoy_stats", Gate.STAND) == float("inf")
+
+
+def test_a_gate_that_settles_stands_its_time_only() -> None:
+    """After the last old pod there is no baseline: probes, facts and the ceiling remain."""
+    alone = reading(counts=Counts(1000, 0, 0, 0, 1.0))
+
+    assert needed_seconds(run_with(alone), "envoy_stats", Gate.SETTLE) == 4.0

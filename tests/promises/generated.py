@@ -12,6 +12,7 @@ from tests.promises.command_line import command_line
 from tests.promises.playbook_keys import playbook_keys
 from tests.promises.sources import ROOT
 from upgrader.errors import ExitCode
+from upgrader.lab.rehearse.drills import DRILLS, PLAIN, Drill, drill_of
 from upgrader.model.phase import EXIT_CODES, TRANSITIONS, Back, Phase, diagram
 from upgrader.model.undo import whole_way_back
 
@@ -67,6 +68,21 @@ def undo_example() -> str:
     return "\n".join(["```sh", *whole_way_back(measured), "```"])
 
 
+def drills() -> str:
+    """Return the drills of a rehearsal as a table, one row each."""
+    rows = ["| `--fault` | what goes wrong | how the run must end |", "|---|---|---|"]
+    rows.append(f"| none | {PLAIN.says} | {_drill_end(PLAIN)} |")
+    errors = _drill_end(drill_of("errors:20%", exclude=0.2))
+    share, least = "such a share of requests fails on new proxies", "`limits.error_ratio.exclude`"
+    rows.append(f"| `errors:1%` … `errors:100%` | {share} | {errors}; promised from {least} on |")
+    rows += [f"| `{name}` | {drill.says} | {_drill_end(drill)} |" for name, drill in DRILLS.items()]
+    return "\n".join(rows)
+
+
+def _drill_end(drill: Drill) -> str:
+    return f"{_words(drill.end)}{_exit(drill.end)}" if drill.end else "nothing is promised"
+
+
 PARTS: Mapping[str, Callable[[], str]] = {
     "phase-diagram": phase_diagram,
     "phase-table": phase_table,
@@ -74,6 +90,7 @@ PARTS: Mapping[str, Callable[[], str]] = {
     "undo-example": undo_example,
     "playbook-keys": playbook_keys,
     "command-line": command_line,
+    "drills": drills,
 }
 
 

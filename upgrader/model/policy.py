@@ -18,6 +18,8 @@ PARTIAL_RATIO = 0.1
 """Share of unread pods from which a reading is partial (statistics, section 3)."""
 DUE_REQUESTS = 50.0
 """Requests that were due before silence is called "no traffic" (statistics, section 3)."""
+DUE_SECONDS = 2.0
+"""A balancer checks each second or slower: at much traffic 50 requests are due before it has looked."""
 ERRORS_WEIGHT, REST_WEIGHT = 0.7, 0.3
 """Shares of the false-alarm budget: pods compared with pods, and all other counting signals together."""
 

@@ -8,7 +8,7 @@ from enum import StrEnum
 
 from upgrader.model.evidence import gate_seconds, time_to_see
 from upgrader.model.plugins import Gate
-from upgrader.model.policy import DUE_REQUESTS, LATE_READINGS, PARTIAL_RATIO
+from upgrader.model.policy import DUE_REQUESTS, DUE_SECONDS, LATE_READINGS, PARTIAL_RATIO
 from upgrader.model.reading import Reading, Weight
 from upgrader.model.run import Run
 
@@ -89,11 +89,17 @@ def _partial(run: Run, signal: str, reading: Reading | None, now: float) -> Judg
 
 
 def _silent(run: Run, signal: str, reading: Reading | None, now: float) -> Judgement | None:
-    if reading is None or reading.due_requests < DUE_REQUESTS:
+    if reading is None or reading.due_requests < max(DUE_REQUESTS, _due_at_once(reading)):
         return None
     text = f"new pods got no request while {reading.due_requests:.0f} were due"
     # No wonder while a balancer has not taken them in: its own settle time judges that, and no gate passes.
     return Judgement(signal, Verdict.NO_TRAFFIC, text, holds=not backends_missing(run))
+
+
+def _due_at_once(reading: Reading) -> float:
+    """Return what is due before a balancer can have looked: two seconds of the old side's traffic."""
+    counts = reading.counts
+    return DUE_SECONDS * counts.old_requests / counts.seconds if counts else 0.0
 
 
 def _doubt(run: Run, signal: str, reading: Reading | None, now: float) -> Judgement | None:

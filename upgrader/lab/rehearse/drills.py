@@ -27,6 +27,7 @@ class Drill:
 
     Args:
         name: As the operator wrote it; empty for the plain rehearsal.
+        says: What goes wrong, in a few words.
         end: The phase the run must end in; ``None`` where nothing is promised.
         values: Chart values of the new version that make it a bad one.
         playbook: Settings of the playbook that are changed, by top-level key.
@@ -34,6 +35,7 @@ class Drill:
     """
 
     name: str
+    says: str
     end: Phase | None
     values: Mapping[str, Any] = field(default_factory=dict)
     playbook: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
@@ -59,17 +61,55 @@ _HASTY = {"blind": {"hold": "10s"}}
 _IMPATIENT = {"strategy": {"ready_within": "40s"}}
 """So that drills of what never comes do not take minutes."""
 
-PLAIN: Final = Drill("", Phase.COMPLETED)
+PLAIN: Final = Drill("", "nothing", Phase.COMPLETED)
 DRILLS: Final = {
     drill.name: drill
     for drill in (
-        Drill("never-ready", Phase.ROLLED_BACK, values={"neverReady": True}, playbook=_IMPATIENT),
-        Drill("crash-loop", Phase.ROLLED_BACK, values={"crashLoop": True}),
-        Drill("no-listener", Phase.ROLLED_BACK, values={"noListener": True}),
-        Drill("bad-xds", Phase.ROLLED_BACK, values={"badXds": "lost"}),
-        Drill("upstream-outage", Phase.COMPLETED, playbook=_PATIENT, act=Act.FAIL_UPSTREAM),
-        Drill("metrics-blind", Phase.PAUSED, playbook=_HASTY, act=Act.BLIND),
-        Drill("runner-killed", Phase.COMPLETED, act=Act.KILL_RUN),
+        Drill(
+            "never-ready",
+            "new proxies serve, but never turn ready",
+            Phase.ROLLED_BACK,
+            values={"neverReady": True},
+            playbook=_IMPATIENT,
+        ),
+        Drill(
+            "crash-loop",
+            "new proxies end as soon as they start",
+            Phase.ROLLED_BACK,
+            values={"crashLoop": True},
+        ),
+        Drill(
+            "no-listener",
+            "new proxies call themselves ready, but take no traffic",
+            Phase.ROLLED_BACK,
+            values={"noListener": True},
+        ),
+        Drill(
+            "bad-xds",
+            "the new control plane takes the routes from old proxies",
+            Phase.ROLLED_BACK,
+            values={"badXds": "lost"},
+        ),
+        Drill(
+            "upstream-outage",
+            f"{OUTAGE_PERCENT} % of the application's answers fail for {OUTAGE_SECONDS:.0f} s: not our fault",
+            Phase.COMPLETED,
+            playbook=_PATIENT,
+            act=Act.FAIL_UPSTREAM,
+        ),
+        Drill(
+            "metrics-blind",
+            "from the first batch on nobody can read the proxies' counters",
+            Phase.PAUSED,
+            playbook=_HASTY,
+            act=Act.BLIND,
+        ),
+        Drill(
+            "runner-killed",
+            "`kill -9` of the run in the middle of a batch, then `upgrader resume`",
+            Phase.COMPLETED,
+            act=Act.KILL_RUN,
+        ),
     )
 }
 """The drills without a number, by name; the ends are the promise. ``errors:N%`` is the one with."""
@@ -93,7 +133,9 @@ def drill_of(fault: str, *, exclude: float) -> Drill:
         percent = int(found[1])
         if 1 <= percent <= 100:
             end = Phase.ROLLED_BACK if percent / 100 >= exclude else None
-            return Drill(fault, end, values={"errors": percent})
+            return Drill(
+                fault, f"{percent} % of requests fail on new proxies", end, values={"errors": percent}
+            )
     raise PlaybookInvalid(
         f"there is no drill {fault!r}",
         key="--fault",
