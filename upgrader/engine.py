@@ -107,8 +107,11 @@ class Engine:
         return decision
 
     def _apply(self, fleet: Fleet) -> None:
-        if self._decide().event is None:
+        event = self._decide().event
+        if event is None:
             apply(self._recorder, fleet)
+        elif event is Event.HELD:  # at once: what is under way would go on past its batch
+            brake(self._recorder, fleet)
 
     def _observe(self, fleet: Fleet) -> None:
         self._decide()

@@ -191,14 +191,33 @@ def test_killing_the_rehearsal_ends_all_of_it(operator: Operator, how: signal.Si
         assert time.monotonic() < deadline
         time.sleep(0.2)
 
-    process.send_signal(how)
+    os.killpg(process.pid, how)
     if how is signal.SIGINT:  # the first one is the run's: it brakes and pauses
-        time.sleep(1.0)
-        process.send_signal(how)
+        time.sleep(0.5)
+        os.killpg(process.pid, how)
     process.communicate(timeout=60)
 
     left = operator.left()
     assert [each for each in left if how is not signal.SIGKILL or "rooms" not in each] == []
+
+
+def test_ctrl_c_brakes_and_pauses_the_run_and_loses_no_request(operator: Operator) -> None:
+    """As from a terminal, to the whole group: balancer and traffic go on until the run has paused."""
+    process = operator.begin("--output", "json")
+    assert process.stdout
+    lines = []
+    for line in process.stdout:
+        lines.append(line)
+        if '"step.begun"' in line and "roll control_plane" in line:
+            os.killpg(process.pid, signal.SIGINT)
+    said = process.communicate(timeout=60)[1]
+
+    ended = Ended(process.returncode, json.loads(lines[-1]), said)
+    assert ended.code == ExitCode.PAUSED, told(ended)
+    assert ended.report["run"]["phase"] == "paused"
+    assert ended.report["accounts_agree"], told(ended)
+    assert ended.report["clients"]["failed"] == 0, told(ended)
+    assert operator.left() == []
 
 
 def test_an_unknown_drill_starts_nothing(operator: Operator) -> None:

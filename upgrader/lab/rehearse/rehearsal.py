@@ -7,7 +7,7 @@ import shlex
 import signal
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -171,7 +171,7 @@ class _Driver:
         act = act_of(self._setting.drill.act, self._stage, self._loaded, self._kill)
         playbook = self._playbook()
         self._write_resume()
-        with _interrupts_are_the_runs(), _undone(act):
+        with _interrupts(self._interrupt), _undone(act):
             code = self._follow(["run", str(playbook), "--yes"], act)
             if self._killed:
                 time.sleep(RESUME_AFTER_SECONDS)
@@ -199,6 +199,10 @@ class _Driver:
         assert self._child
         self._killed = True
         self._child.send_signal(signal.SIGKILL)
+
+    def _interrupt(self) -> None:
+        if self._child:
+            self._child.send_signal(signal.SIGINT)
 
     def _options(self) -> list[str]:
         return ["--state", str(self._setting.state), "--output", self._setting.output]
@@ -255,8 +259,8 @@ def _undone(act: InMidRun) -> Iterator[None]:
 
 
 @contextmanager
-def _interrupts_are_the_runs() -> Iterator[None]:
-    """Let the first Ctrl-C be the run's alone, which brakes and pauses; the second one ends everything."""
+def _interrupts(pass_on: Callable[[], None]) -> Iterator[None]:
+    """Pass the first Ctrl-C on to the run, which brakes and pauses; the second one ends everything."""
     came = 0
 
     def note(number: int, frame: FrameType | None) -> None:
@@ -264,6 +268,7 @@ def _interrupts_are_the_runs() -> Iterator[None]:
         came += 1
         if came > 1:
             raise KeyboardInterrupt
+        pass_on()
 
     before = signal.signal(signal.SIGINT, note)
     try:

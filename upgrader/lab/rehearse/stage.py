@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -59,14 +60,14 @@ class Clients:
 
 def clients_of(loaded: LoadedPlaybook) -> Clients:
     """Return the first probe that must be let in, as what clients send; ``GET /`` where there is none."""
-    for signal in loaded.playbook.signals:
-        if isinstance(signal, Synthetic) and signal.expect == 200:
-            rest = signal.url.partition("://")[2].partition("/")
-            keys = [(k, v.env) for k, v in signal.headers.items() if isinstance(v, FromEnvironment)]
+    for probe in loaded.playbook.signals:
+        if isinstance(probe, Synthetic) and probe.expect == 200:
+            path = "/" + probe.url.partition("://")[2].partition("/")[2]
+            keys = [(k, v.env) for k, v in probe.headers.items() if isinstance(v, FromEnvironment)]
             if not keys:
-                return Clients("/" + rest[2])
+                return Clients(path)
             header, variable = keys[0]
-            return Clients("/" + rest[2], header, loaded.secrets[variable].get_secret_value())
+            return Clients(path, header, loaded.secrets[variable].get_secret_value())
     return Clients()
 
 
@@ -109,9 +110,18 @@ class Stage:
         output: int | IO[Any] | None = None,
         input: int | IO[Any] | None = None,
     ) -> Entered:
-        """Start one of our modules inside the room."""
+        """Start one of our modules inside the room.
+
+        It is out of the terminal's reach: a Ctrl-C comes to the rehearsal alone, not to the balancer, the
+        traffic, or the door that kills them when it dies.
+        """
+        command = ["setsid", *_python(module, *arguments)]
         extra = _environment() | dict(environment or {})
-        return self.room.enter(_python(module, *arguments), environment=extra, output=output, input=input)
+        before = signal.signal(signal.SIGINT, signal.SIG_IGN)  # the door inherits that
+        try:
+            return self.room.enter(command, environment=extra, output=output, input=input)
+        finally:
+            signal.signal(signal.SIGINT, before)
 
     def write(self, path: Path, content: str) -> None:
         """Write a file of mode 0600 inside the room."""
@@ -176,11 +186,9 @@ class Stage:
 
     def _keep_logs(self, namespace: str) -> Entered:
         log = ["--front-log", str(FRONT_FOLDER / "access.log")]
-        arguments = ["--namespace", namespace, *log]
-        command = _python("upgrader.lab.rehearse.access_logs", *arguments)
-        return self.room.enter(
-            command, environment=_environment(), input=subprocess.PIPE, output=subprocess.PIPE
-        )
+        pipe = subprocess.PIPE
+        module = "upgrader.lab.rehearse.access_logs"
+        return self.python(module, "--namespace", namespace, *log, input=pipe, output=pipe)
 
     def _port(self, namespace: str) -> str:
         asked = ["kubectl", "get", "service", self._service, "--namespace", namespace, "--output=json"]
