@@ -54,7 +54,8 @@ def _flags(state: Path | None, kubeconfig: str = "", context: str = "") -> Flags
     from upgrader.context import Flags
 
     folder = state or Path(os.environ.get("UPGRADER_STATE") or user_state_path("upgrader"))
-    return Flags(folder, kubeconfig, context)
+    named = str(Path(kubeconfig).absolute()) if kubeconfig else ""  # a run may be resumed from elsewhere
+    return Flags(folder.absolute(), named, context)
 
 
 @contextmanager
@@ -96,7 +97,8 @@ def _shown(bench: Bench, plan: Plan) -> Any:
     helm = bench.ports.helm
     chart = plan.survey.chart
     command = helm.upgrade_command(chart) if chart else helm.rollback_command(plan.revision)
-    return Shown(plan.survey, plan.findings, plan.steps, plan.policy, command, plan.revision)
+    kubeconfig = bench.flags.kubeconfig
+    return Shown(plan.survey, plan.findings, plan.steps, plan.policy, command, plan.revision, kubeconfig)
 
 
 def _carry_out(flags: Flags, path: Path, *, revision: int | None, yes: bool, output: str) -> NoReturn:

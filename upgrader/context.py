@@ -120,7 +120,10 @@ def load_playbook(path: Path, flags: Flags) -> LoadedPlaybook:
     """Read a playbook; see `playbook_file.load` for what is refused."""
     kinds = {kind: plugins.names(kind) for kind in ("signals", "balancers")}
     loaded = load(path, flags.environ, plugins=kinds)
-    context = flags.context or loaded.playbook.context
+    return _in_context(loaded, flags.context or loaded.playbook.context or "")
+
+
+def _in_context(loaded: LoadedPlaybook, context: str) -> LoadedPlaybook:
     return replace(loaded, playbook=loaded.playbook.model_copy(update={"context": context}))
 
 
@@ -140,6 +143,7 @@ def bench(loaded: LoadedPlaybook, flags: Flags, run: str) -> Iterator[Bench]:
     from upgrader.adapters.kube import KubeApi
 
     kube = KubeApi.connect(flags.kubeconfig, loaded.playbook.context or "")
+    loaded = _in_context(loaded, kube.context)  # pinned: the current one may be another when we resume
     folder = flags.folder(run)
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     ports = _ports(loaded, flags, kube, folder)
@@ -263,7 +267,8 @@ def header(bench: Bench, plan: Plan) -> dict[str, Any]:
         "policy": plan.policy.to_body(),
         "steps": [{**asdict(step), "gate": step.gate.value} for step in plan.steps],
         "revision": plan.revision,
-        "measured": measured(plan.survey, str(bench.folder), revision=plan.revision),
+        "measured": measured(plan.survey, str(bench.folder), revision=plan.revision)
+        | {"kubeconfig": bench.flags.kubeconfig},
     }
 
 

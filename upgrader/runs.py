@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from upgrader.context import JOURNAL, Bench, Flags, Plan, bench, header, lease, load_playbook, world
 from upgrader.engine import Engine
-from upgrader.errors import PlaybookInvalid
+from upgrader.errors import PlaybookInvalid, Refused
 from upgrader.flow.recorder import Recorder
+from upgrader.model.ports import Kube
 from upgrader.model.record import Record
 from upgrader.model.run import Run, fold
 
@@ -67,7 +69,12 @@ def abort(flags: Flags, run: str, reason: str) -> None:
 
 @contextmanager
 def _bench_of(flags: Flags, run: str, body: Mapping[str, Any]) -> Iterator[Bench]:
-    path = Path(body["playbook"]["path"])
+    path, said = Path(body["playbook"]["path"]), body["measured"]
+    flags = replace(
+        flags,
+        kubeconfig=flags.kubeconfig or said.get("kubeconfig", ""),
+        context=flags.context or said["context"],
+    )
     loaded = load_playbook(path, flags)
     if loaded.digest != body["playbook"]["digest"]:
         raise PlaybookInvalid(
@@ -76,7 +83,21 @@ def _bench_of(flags: Flags, run: str, body: Mapping[str, Any]) -> Iterator[Bench
             remedy="put it back as it was; a run ends under the playbook it began with",
         )
     with bench(loaded, flags, run) as made:
+        require_same_cluster(made.kube, said)
         yield made
+
+
+def require_same_cluster(kube: Kube, measured: Mapping[str, Any]) -> None:
+    """Refuse to go on with a run anywhere but where it began: elsewhere, nothing would be left to do.
+
+    Raises:
+        Refused: It is another cluster, whatever its context is called.
+    """
+    if kube.cluster_uid() != measured["cluster_uid"]:
+        raise Refused(
+            f"the run of release {measured['release']} was begun in another cluster than this one",
+            remedy=f"name its kubeconfig and context (it was called {measured['context'] or 'in-cluster'!r})",
+        )
 
 
 def journal_of(flags: Flags, run: str) -> Path:

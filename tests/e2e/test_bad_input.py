@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
+import yaml
 
 from tests.e2e.gateway import CHARTS, KEY, Gateway
 from upgrader.lab import layout
@@ -88,8 +89,9 @@ def staged(gateway: Gateway, folder: Path) -> dict[str, str]:
     helm.write_text("#!/bin/sh\necho v3.10.0\n")
     helm.chmod(0o755)
     deaf = folder / "deaf.kubeconfig"
-    own = gateway.room.run(["cat", str(layout.KUBECONFIG)]).stdout
-    deaf.write_text(own.replace("https://127.0.0.1:6443", "https://127.0.0.1:1"))
+    own = yaml.safe_load(gateway.room.run(["cat", str(layout.KUBECONFIG)]).stdout)
+    own["clusters"][0]["cluster"]["server"] = "https://127.0.0.1:1"
+    deaf.write_text(yaml.safe_dump(own))
     helmless = folder / "helmless"
     helmless.mkdir()
     for door in ("nsenter", "setpriv", "env"):  # the way into the room

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
+import yaml
 
 from tests.e2e.gateway import NEW, OLD, Gateway, Record, event
+from upgrader.lab import layout
 
 pytestmark = pytest.mark.lab
 
@@ -77,8 +80,22 @@ def test_an_aborted_run_killed_on_its_way_back_is_rolled_back(make_gateways: Cal
     assert gateway.leftovers() == []
 
 
+def moved_on(gateway: Gateway) -> Path:
+    """Return a kubeconfig whose current context is a cluster that does not answer."""
+    there = yaml.safe_load(gateway.room.run(["cat", str(layout.KUBECONFIG)]).stdout)
+    user = there["contexts"][0]["context"]["user"]
+    there["clusters"].append({"name": "deaf", "cluster": {"server": "https://127.0.0.1:1"}})
+    there["contexts"].append({"name": "deaf", "context": {"cluster": "deaf", "user": user}})
+    path = gateway.folder / "moved.kubeconfig"
+    path.write_text(yaml.safe_dump(there | {"current-context": "deaf"}))
+    return path
+
+
 def test_an_interrupted_run_pauses_with_the_brake_on(make_gateways: Callable[..., Gateway]) -> None:
-    """Ctrl-C while a batch is being replaced: no further pod goes, and `resume` goes on from there."""
+    """Ctrl-C while a batch is being replaced: no further pod goes, and `resume` goes on from there.
+
+    Meanwhile the operator's current context has become another: the run stays in the cluster it began in.
+    """
     gateway = make_gateways("paused")
 
     with gateway.start_run() as running:
@@ -87,7 +104,8 @@ def test_an_interrupted_run_pauses_with_the_brake_on(make_gateways: Callable[...
         paused = running.end()
     proxy = gateway.deployments()[gateway.proxy]
     status = gateway.call("status")
-    resumed = gateway.call("resume", "--output", "json")
+    moved = {"KUBECONFIG": str(moved_on(gateway))}
+    resumed = gateway.call("resume", "--output", "json", environment=moved)
 
     assert paused.code == 8, paused.said[-3000:]
     assert "SIGINT" in paused.said

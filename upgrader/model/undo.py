@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -29,19 +30,24 @@ def whole_way_back(measured: Mapping[str, Any]) -> tuple[str, ...]:
 
 def _commands(measured: Mapping[str, Any], begun: set[str]) -> Iterator[str]:
     namespace, release = measured["namespace"], measured["release"]
-    context = f" --context {measured['context']}" if measured.get("context") else ""
-    kubectl, rows = f"kubectl{context} -n {namespace}", measured["workloads"]
+    kubectl = f"kubectl{_flags(measured, '--context')} -n {namespace}"
+    helm, rows = f"helm{_flags(measured, '--kube-context')} -n {namespace}", measured["workloads"]
     if "helm_upgrade" in begun:
         for job in measured["jobs"]:
             yield f"{kubectl} delete job {job} --ignore-not-found"
-        helm_context = f" --kube-context {measured['context']}" if measured.get("context") else ""
         force = TAKE_FIELDS if measured["apply_method"] == "ssa" else ""
-        yield f"helm{helm_context} -n {namespace} rollback {release} {measured['known_good']}{force}"
+        yield f"{helm} rollback {release} {measured['known_good']}{force}"
     for row in rows:
         yield f"{kubectl} patch deployment {row['name']} --type=merge -p '{_let_go(row)}'"
     for row in rows:
         yield f"{kubectl} rollout status deployment {row['name']}"
     yield f"{kubectl} delete lease {lease_name(release)} --ignore-not-found"
+
+
+def _flags(measured: Mapping[str, Any], context_flag: str) -> str:
+    """Return the flags that say which cluster; the one a shell talks to may be another by then."""
+    named = (("--kubeconfig", measured.get("kubeconfig")), (context_flag, measured.get("context")))
+    return "".join(f" {flag} {shlex.quote(value)}" for flag, value in named if value)
 
 
 def _let_go(row: Mapping[str, Any]) -> str:

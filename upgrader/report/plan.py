@@ -29,6 +29,7 @@ class Shown:
         policy: How it will be judged.
         command: Helm's own command line.
         revision: The revision it goes to; 0 for the chart.
+        kubeconfig: Named on the command line; empty for kubectl's default.
     """
 
     survey: Survey
@@ -37,11 +38,12 @@ class Shown:
     policy: Policy
     command: str
     revision: int = 0
+    kubeconfig: str = ""
 
 
 def plan_text(shown: Shown) -> str:
     """Return the plan for people."""
-    said = measured(shown.survey, "", revision=shown.revision)
+    said = measured(shown.survey, "", revision=shown.revision) | {"kubeconfig": shown.kubeconfig}
     lines = [
         f"{said['release']} in {said['namespace']}: {said['from']} → {said['to']}",
         f"Kubernetes {said['server_version']}, Helm {said['helm_version']}, known-good: {said['known_good']}",
