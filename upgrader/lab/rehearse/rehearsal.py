@@ -20,6 +20,7 @@ from upgrader.adapters.journal import read_journal
 from upgrader.adapters.playbook_file import LoadedPlaybook
 from upgrader.errors import Refused
 from upgrader.lab.entered import Entered
+from upgrader.lab.images import EVERY_IMAGE
 from upgrader.lab.rehearse.access_logs import read_rows
 from upgrader.lab.rehearse.accounts import COUNTERS, Books, checks
 from upgrader.lab.rehearse.acts import InMidRun, act_of
@@ -115,7 +116,8 @@ def _has_faults(values: Path) -> bool:
 
 @contextmanager
 def _room(loaded: LoadedPlaybook, *, name: str, stages: Stages) -> Iterator[Room]:
-    images = {prefix: image.model_dump() for prefix, image in loaded.playbook.lab.images.items()}
+    named = {prefix: image.model_dump() for prefix, image in loaded.playbook.lab.images.items()}
+    images = {EVERY_IMAGE: {"run": "standin"}, **named}
     with stages.stage("room up"):
         room = Room.up(name, images=images, owned=True, tell=stages.teller.progress)
     with room:
