@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import secrets
-import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
@@ -18,6 +17,7 @@ from upgrader.adapters.interrupts import Interrupts
 from upgrader.adapters.journal import JournalFile
 from upgrader.adapters.playbook_file import LoadedPlaybook, load
 from upgrader.adapters.redaction import Redactor
+from upgrader.adapters.run_folder import held
 from upgrader.flow.survey import survey
 from upgrader.flow.verify import differences
 from upgrader.model.findings import run_all
@@ -149,17 +149,15 @@ def bench(loaded: LoadedPlaybook, flags: Flags, run: str) -> Iterator[Bench]:
     kube = KubeApi.connect(flags.kubeconfig, loaded.playbook.context or "")
     loaded = _in_context(loaded, kube.context)  # pinned: the current one may be another when we resume
     folder = flags.folder(run)
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    ports = _ports(loaded, flags, kube, folder)
-    signals: tuple[Signal, ...] = ()
-    try:
-        signals = _signals(loaded, ports)
-        yield Bench(loaded, flags, run, kube, ports, signals)
-    finally:
-        for signal in signals:
-            signal.close()
-        if not (folder / JOURNAL).exists():  # only planned: leave nothing
-            shutil.rmtree(folder, ignore_errors=True)
+    with held(folder, keep=JOURNAL):
+        ports = _ports(loaded, flags, kube, folder)
+        signals: tuple[Signal, ...] = ()
+        try:
+            signals = _signals(loaded, ports)
+            yield Bench(loaded, flags, run, kube, ports, signals)
+        finally:
+            for signal in signals:
+                signal.close()
 
 
 def _ports(loaded: LoadedPlaybook, flags: Flags, kube: KubeApi, folder: Path) -> Ports:
