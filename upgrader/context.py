@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import secrets
-import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
@@ -18,11 +17,12 @@ from upgrader.adapters.interrupts import Interrupts
 from upgrader.adapters.journal import JournalFile
 from upgrader.adapters.playbook_file import LoadedPlaybook, load
 from upgrader.adapters.redaction import Redactor
+from upgrader.adapters.run_folder import held
 from upgrader.flow.survey import survey
 from upgrader.flow.verify import differences
 from upgrader.model.findings import run_all
 from upgrader.model.fleet import Fleet, fleet_of
-from upgrader.model.measure import measured, members, moved
+from upgrader.model.measure import measured, members, moved, ref_of
 from upgrader.model.plugins import Finding, Signal, StepPlan, Survey
 from upgrader.model.policy import Policy, SignalPolicy, weighed
 from upgrader.model.ports import Clock, Ports, Watch
@@ -37,6 +37,8 @@ if TYPE_CHECKING:
 JOURNAL = "journal.jsonl"
 WATCHED_KINDS = (("apps/v1", "Deployment"), ("apps/v1", "ReplicaSet"), ("v1", "Pod"))
 FIRST_LIST_SECONDS = 10.0
+FRESH_SECONDS = 60.0
+"""A plan younger than this is checked for what moved since, not made anew: Helm's renderings take seconds."""
 USUAL_FAILURES = 0.001
 """The old version's usual share of failures, until a backtest measures it."""
 
@@ -106,6 +108,7 @@ class Plan:
         findings: What the checks said.
         steps: What will be done.
         policy: How it will be judged.
+        made_at: When it was begun, monotonic seconds.
         revision: The revision it goes to; 0 for the playbook's chart.
     """
 
@@ -113,6 +116,7 @@ class Plan:
     findings: tuple[Finding, ...]
     steps: tuple[StepPlan, ...]
     policy: Policy
+    made_at: float
     revision: int = 0
 
 
@@ -145,17 +149,15 @@ def bench(loaded: LoadedPlaybook, flags: Flags, run: str) -> Iterator[Bench]:
     kube = KubeApi.connect(flags.kubeconfig, loaded.playbook.context or "")
     loaded = _in_context(loaded, kube.context)  # pinned: the current one may be another when we resume
     folder = flags.folder(run)
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    ports = _ports(loaded, flags, kube, folder)
-    signals: tuple[Signal, ...] = ()
-    try:
-        signals = _signals(loaded, ports)
-        yield Bench(loaded, flags, run, kube, ports, signals)
-    finally:
-        for signal in signals:
-            signal.close()
-        if not (folder / JOURNAL).exists():  # only planned: leave nothing
-            shutil.rmtree(folder, ignore_errors=True)
+    with held(folder, keep=JOURNAL):
+        ports = _ports(loaded, flags, kube, folder)
+        signals: tuple[Signal, ...] = ()
+        try:
+            signals = _signals(loaded, ports)
+            yield Bench(loaded, flags, run, kube, ports, signals)
+        finally:
+            for signal in signals:
+                signal.close()
 
 
 def _ports(loaded: LoadedPlaybook, flags: Flags, kube: KubeApi, folder: Path) -> Ports:
@@ -223,11 +225,11 @@ def make_plan(bench: Bench, *, revision: int = 0) -> Plan:
     Raises:
         Refused: There is no such release or revision.
     """
-    book = bench.loaded.playbook
+    book, made_at = bench.loaded.playbook, bench.ports.clock.monotonic()
     seen = survey(book, bench.ports, bench.signals, target_revision=revision or None)
     findings = run_all(seen, plugins.modules("checks"))
     steps = plugins.find("strategies", book.strategy.kind).plan(seen, bench.run, revision=revision)
-    return Plan(seen, findings, steps, _policy(bench, steps), revision)
+    return Plan(seen, findings, steps, _policy(bench, steps), made_at, revision)
 
 
 def _policy(bench: Bench, steps: Sequence[StepPlan]) -> Policy:
@@ -287,14 +289,30 @@ def _await_first_list(watch: Watch, clock: Clock) -> None:
         clock.sleep(0.1)
 
 
+def _preflight(bench: Bench, body: Mapping[str, Any], plan: Plan | None) -> tuple[Finding, ...]:
+    """Run all checks; of a plan just made only what can have changed since is read again."""
+    said, ports = body["measured"], bench.ports
+    if plan is not None and ports.clock.monotonic() - plan.made_at < FRESH_SECONDS:
+        found = {ref: ports.kube.get(ref) for ref in map(ref_of, said["workloads"])}
+        live = {**plan.survey.live, **{ref: one for ref, one in found.items() if one}}
+        now = replace(plan.survey, history=ports.helm.history(), live=live)
+        return (*moved(said, now), *plan.findings)
+    book, revision = bench.loaded.playbook, int(body["revision"])
+    seen = survey(book, ports, bench.signals, target_revision=revision or None)
+    return (*moved(said, seen), *run_all(seen, plugins.modules("checks")))
+
+
 @contextmanager
-def world(bench: Bench, body: Mapping[str, Any], tell: Callable[[Run, Record], None]) -> Iterator[World]:
+def world(
+    bench: Bench, body: Mapping[str, Any], tell: Callable[[Run, Record], None], *, plan: Plan | None = None
+) -> Iterator[World]:
     """Wire the world of one run and watch its namespace; closed at the end.
 
     Args:
         bench: Where.
         body: The header, new or read back.
         tell: The view.
+        plan: The plan it carries out, where this process made it.
     """
     said, who = body["measured"], members(body["measured"])
     watch = bench.kube.watch(WATCHED_KINDS, namespace=said["namespace"])
@@ -304,11 +322,6 @@ def world(bench: Bench, body: Mapping[str, Any], tell: Callable[[Run, Record], N
     def fleet() -> Fleet:
         return fleet_of(watch.objects(), who, age_seconds=watch.age_seconds(), error=watch.error())
 
-    def preflight() -> tuple[Finding, ...]:
-        book, revision = bench.loaded.playbook, int(body["revision"])
-        seen = survey(book, bench.ports, bench.signals, target_revision=revision or None)
-        return (*moved(said, seen), *run_all(seen, plugins.modules("checks")))
-
     try:
         yield World(
             ports=bench.ports,
@@ -316,8 +329,8 @@ def world(bench: Bench, body: Mapping[str, Any], tell: Callable[[Run, Record], N
             lease=lease(bench),
             signals=bench.signals,
             fleet=fleet,
-            step=lambda plan: plugins.find("steps", plan.kind).build(plan),
-            preflight=preflight,
+            step=lambda step: plugins.find("steps", step.kind).build(step),
+            preflight=lambda: _preflight(bench, body, plan),
             differences=lambda: differences(bench.ports, said),
             tell=tell,
             interrupted=bench.flags.interrupts.reason,

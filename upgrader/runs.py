@@ -35,7 +35,7 @@ def begin(bench: Bench, plan: Plan, tell: Tell) -> Run:
         Locked: Another run holds the release, or an unfinished one does.
     """
     body = header(bench, plan)
-    with world(bench, body, tell) as ours:
+    with world(bench, body, tell, plan=plan) as ours:
         ours.lease.acquire(bench.run)
         return _drive(bench, Recorder.open(ours, body))
 

@@ -6,6 +6,7 @@ import base64
 import json
 import signal
 import threading
+import time
 import uuid
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -82,18 +83,33 @@ class Onlooker:
             thread.join(10)
 
 
+def killed_while_planning(gateway: Gateway) -> set[int]:
+    """Kill `upgrader plan` when it has written its values; return the modes of what holds the secret."""
+    deadline = time.monotonic() + 30
+    with gateway.start("plan", str(gateway.playbook)) as planning:
+        while not list(gateway.folder.glob("state/runs/*/values/secrets.json")):
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+        planning.kill()
+    return set(holders(gateway.folder, gateway.key).values())
+
+
 def told(gateway: Gateway, commands: Sequence[Sequence[str]]) -> str:
     """Return all that commands print."""
     return "".join(gateway.call(*command).said for command in commands)
 
 
 def test_a_secret_is_nowhere_but_with_helm_and_the_cluster(make_gateways: Callable[..., Gateway]) -> None:
-    """Searched for while the run is under way, while it is paused, and when all is over."""
+    """Searched for while the run is under way, while it is paused, and when all is over.
+
+    What a planner that was killed left behind is gone then, too.
+    """
     secret = uuid.uuid4().hex
     gateway = make_gateways("secret", key=secret)
     onlooker = Onlooker(secret, gateway.name)
 
     with onlooker.looking():
+        planned = killed_while_planning(gateway)
         with gateway.start_run() as running:
             gateway.await_record(running, event("applied", "roll proxies 1/2"))
             running.child.send_signal(signal.SIGINT)
@@ -106,6 +122,7 @@ def test_a_secret_is_nowhere_but_with_helm_and_the_cluster(make_gateways: Callab
     temporary = gateway.room.run(["grep", "-rl", secret, "/run/upgrader/tmp"], check=False).stdout
     values = json.loads(gateway.kubectl("get", "secret", f"{gateway.name}-keys", "--output=json"))["data"]
 
+    assert planned == {0o600}, "Helm reads the values from a file"
     assert (paused.code, resumed.code) == (8, 0), resumed.said[-3000:]
     assert base64.b64decode(values["client-0"]).decode() == secret, "the search would find nothing anyway"
     assert onlooker.helms > 10, "the onlooker was blind"

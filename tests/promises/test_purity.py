@@ -34,8 +34,8 @@ PATH_ACTS = _words(
     "chmod stat exists is_file is_dir"
 )
 EXCEPTIONS = {
-    # The wiring: where the environment, a run's id and the programs on PATH come from.
-    "upgrader.context": frozenset({"os", "secrets", "shutil"}),
+    # The wiring: where the environment and a run's id come from.
+    "upgrader.context": frozenset({"os", "secrets"}),
     # It renders by structlog, into a stream that it is given.
     "upgrader.report.lines": frozenset({"structlog"}),
     # What it is for: to look at this machine.

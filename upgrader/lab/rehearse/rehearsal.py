@@ -36,7 +36,7 @@ from upgrader.model.phase import EXIT_CODES, Phase
 from upgrader.model.run import fold
 from upgrader.report.summary import ClientCount, Summary, summarize
 
-RATE = 1_500.0
+RATE = 1_200.0
 """Requests a second, unless told otherwise: more than 100,000 in a good upgrade of the demo."""
 LOOK_SECONDS = 0.1
 BOOKS_SECONDS = 10.0
