@@ -37,7 +37,7 @@ from upgrader.model.run import fold
 from upgrader.report.summary import ClientCount, Summary, summarize
 
 RATE = 1_200.0
-"""Requests a second, unless told otherwise: more than 100,000 in a good upgrade of the demo."""
+"""Requests a second, unless told otherwise; a good upgrade of the demo sees about 90,000 of them."""
 LOOK_SECONDS = 0.1
 BOOKS_SECONDS = 10.0
 """How long the last lines of the access logs may be under way."""
