@@ -194,7 +194,7 @@ def rehearse(
         str, typer.Option(help="A drill: errors:20%, never-ready, upstream-outage ...", show_default=False)
     ] = "",
     times: Annotated[int, typer.Option(min=1, help="How often.")] = 1,
-    rate: Annotated[float, typer.Option(min=1, max=10_000, help="Requests a second.")] = 1_500,
+    rate: Annotated[float, typer.Option(min=1, max=10_000, help="Requests a second.")] = 1_200,
     output: Output = "",
     context: Annotated[str, typer.Option(help="Not in this version.", hidden=True)] = "",
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before the lab is built.")] = False,

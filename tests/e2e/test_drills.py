@@ -117,6 +117,7 @@ def require_right(ended: Ended, code: ExitCode) -> None:
     """Require the named end, exact accounts and nothing left."""
     assert ended.code == code, told(ended)
     assert ended.report["as_expected"], told(ended)
+    assert ended.report["drilled"], told(ended)
     assert ended.report["accounts_agree"], told(ended)
     assert ended.report["left_behind"] == [], told(ended)
     assert ended.report["upstream_rq_retry"] == 0

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from upgrader.errors import ExitCode, PlaybookInvalid
-from upgrader.lab.rehearse.acts import Blindness, Killing, Outage
+from upgrader.lab.rehearse.acts import Blindness, InMidRun, Killing, Outage
 from upgrader.lab.rehearse.derived import derived
 from upgrader.lab.rehearse.drills import DRILLS, OUTAGE_SECONDS, PLAIN, drill_of
 from upgrader.lab.rehearse.journal import RunJournal
@@ -194,7 +194,23 @@ def test_the_runner_is_killed_once_in_the_middle_of_the_second_batch(tmp_path: P
     for clock[0] in (0.0, 5.0):
         killing.look(script.journal, clock[0])
     script.begin(SECOND)
-    for clock[0] in (6.0, 6.5, 7.0, 8.0):
+    for clock[0] in (6.0, 6.2, 6.4, 8.0):
         killing.look(script.journal, clock[0])
 
-    assert killed == [7.0]
+    assert killed == [6.4]
+
+
+def test_a_drill_knows_whether_its_moment_came(tmp_path: Path) -> None:
+    """A run that is refused, say, ends without it."""
+    script = Script(tmp_path)
+    acts: list[InMidRun] = [Outage(lambda _: None), Blindness(lambda: None), Killing(lambda: None)]
+
+    assert [act.has_come for act in acts] == [False, False, False]
+    script.finish(FIRST)
+    for step in (FIRST, SECOND):
+        script.begin(step)
+    for moment in (0.0, 1.0):
+        for act in acts:
+            act.look(script.journal, moment)
+
+    assert [act.has_come for act in acts] == [True, True, True]

@@ -33,6 +33,7 @@ def outcome(fault: str = "errors:20%", code: int = 4) -> Outcome:
         summary=None,
         books=Books(CLIENT, Counter(), Counter(), {"cluster.gateways.upstream_rq_retry": 0}),
         checks=(Check("requests sent", {"clients": 1200, "the front balancer": 1200}),),
+        has_come=True,
         left=(),
         stage_seconds={"room up": 8.2},
         journal=Path("/state/journal.jsonl"),
@@ -73,6 +74,7 @@ def test_the_end_is_said_in_words() -> None:
         (WRONG_END, "exit 0, BUT IT MUST BE 4"),
         (WRONG_BOOKS, "THE ACCOUNTS DIFFER"),
         (WRONG_LEFT, "SOMETHING IS LEFT BEHIND"),
+        (replace(outcome(), has_come=False), "NEVER CAME"),
     ],
 )
 def test_what_went_wrong_is_said_loudly(wrong: Outcome, word: str) -> None:

@@ -16,13 +16,16 @@ from upgrader.model.watching import EnvoyStats
 
 UPSTREAM_ADMIN_PORT = 19000
 """Of the demo's application (`upgrader.lab.programs.upstream`)."""
-KILL_AFTER_SECONDS = 1.0
-"""How long after a batch began its runner is killed: new pods start then, none is ready."""
-NO_BATCH = "the drill never came to its moment: there was no such batch"
+KILL_AFTER_SECONDS = 0.3
+"""How long after a batch began its runner is killed: it has let the controller go on and cannot stop it."""
 
 
 class InMidRun(Protocol):
     """One act."""
+
+    @property
+    def has_come(self) -> bool:
+        """Tell whether its moment has come."""
 
     def look(self, journal: RunJournal, now: float) -> str:
         """Act if it is time to; return what was done as a sentence, or the empty text."""
@@ -33,6 +36,8 @@ class InMidRun(Protocol):
 
 class Nothing:
     """The plain rehearsal."""
+
+    has_come = True
 
     def look(self, journal: RunJournal, now: float) -> str:
         """Do nothing."""
@@ -53,6 +58,11 @@ class Outage:
         self._set_errors = set_errors
         self._began: float | None = None
         self._over = False
+
+    @property
+    def has_come(self) -> bool:
+        """Tell whether it has begun."""
+        return self._began is not None
 
     def look(self, journal: RunJournal, now: float) -> str:
         """Begin after the first batch; end it in time."""
@@ -83,14 +93,14 @@ class Blindness:
 
     def __init__(self, shut: Callable[[], None]) -> None:
         self._shut = shut
-        self._is_shut = False
+        self.has_come = False
 
     def look(self, journal: RunJournal, now: float) -> str:
         """Shut them once the first batch has begun."""
-        if self._is_shut or not _begun(journal, batch=0):
+        if self.has_come or not _begun(journal, batch=0):
             return ""
         self._shut()
-        self._is_shut = True
+        self.has_come = True
         return "nobody can read the proxies' counters any more"
 
     def undo(self) -> None:
@@ -98,7 +108,7 @@ class Blindness:
 
 
 class Killing:
-    """The run's process is killed in the middle of its second batch.
+    """The run's process is killed in the middle of its second batch; of its only one, where there is one.
 
     Args:
         kill: Kills it as ``kill -9`` does.
@@ -107,18 +117,19 @@ class Killing:
     def __init__(self, kill: Callable[[], None]) -> None:
         self._kill = kill
         self._seen: float | None = None
-        self._over = False
+        self.has_come = False
 
     def look(self, journal: RunJournal, now: float) -> str:
         """Kill it a moment after the batch began."""
-        if self._over or not _begun(journal, batch=1):
+        if self.has_come or not _begun(journal, batch=1):
             return ""
         self._seen = now if self._seen is None else self._seen
         if now - self._seen < KILL_AFTER_SECONDS:
             return ""
-        self._over = True
+        self.has_come = True
         self._kill()
-        return "the run's process was killed (kill -9) in the middle of a batch"
+        when = "just after" if _done(journal, batch=1) else "in the middle of"
+        return f"the run's process was killed (kill -9) {when} a batch"
 
     def undo(self) -> None:
         """A dead process stays dead; the rehearsal resumes the run."""
@@ -166,8 +177,8 @@ def _stats_port(loaded: LoadedPlaybook) -> int:
 
 
 def _begun(journal: RunJournal, *, batch: int) -> bool:
-    return any(journal.has_begun(step) for step in journal.batches()[batch : batch + 1])
+    return any(journal.has_begun(step) for step in journal.batches()[: batch + 1][-1:])
 
 
 def _done(journal: RunJournal, *, batch: int) -> bool:
-    return any(journal.is_done(step) for step in journal.batches()[batch : batch + 1])
+    return any(journal.is_done(step) for step in journal.batches()[: batch + 1][-1:])

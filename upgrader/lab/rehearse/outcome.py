@@ -25,6 +25,7 @@ class Outcome:
         summary: The run; ``None`` when it never began.
         books: What everybody counted.
         checks: Whether they agree.
+        has_come: Whether what the drill does in mid-run was done.
         left: What the run left behind, a sentence each.
         stage_seconds: How long each stage took.
         journal: The run's journal; ``None`` when it never began.
@@ -35,6 +36,7 @@ class Outcome:
     summary: Summary | None
     books: Books
     checks: tuple[Check, ...]
+    has_come: bool
     left: tuple[str, ...]
     stage_seconds: Mapping[str, float]
     journal: Path | None
@@ -46,8 +48,8 @@ class Outcome:
 
     @property
     def is_right(self) -> bool:
-        """Tell whether the end is as named, all accounts agree and nothing is left behind."""
-        return self.is_as_named and self.agrees and not self.left
+        """Tell whether the end is as named, all accounts agree, nothing is left, and it was the drill."""
+        return self.is_as_named and self.agrees and not self.left and self.has_come
 
     @property
     def agrees(self) -> bool:
@@ -64,6 +66,7 @@ class Outcome:
             "exit_code": self.exit_code,
             "expected_exit_code": None if expected is None else expected.value,
             "as_expected": self.is_as_named,
+            "drilled": self.has_come,
             "accounts_agree": self.agrees,
             "accounts": [
                 {"what": one.what, "numbers": {**one.numbers}, "agree": one.agrees} for one in self.checks
@@ -105,6 +108,8 @@ class Outcome:
         books = "all accounts agree to the request" if self.agrees else "THE ACCOUNTS DIFFER"
         if self.left:
             books += ", AND SOMETHING IS LEFT BEHIND"
+        if not self.has_come:
+            books += ", BUT THE MOMENT OF THE DRILL NEVER CAME"
         if self.drill.exit_code is None:
             return f"exit {self.exit_code}; nothing is promised for this drill; {books}"
         if self.is_as_named:

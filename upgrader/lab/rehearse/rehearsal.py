@@ -20,6 +20,7 @@ from upgrader.adapters.journal import read_journal
 from upgrader.adapters.playbook_file import LoadedPlaybook
 from upgrader.errors import Refused
 from upgrader.lab.entered import Entered
+from upgrader.lab.images import EVERY_IMAGE
 from upgrader.lab.rehearse.access_logs import read_rows
 from upgrader.lab.rehearse.accounts import COUNTERS, Books, checks
 from upgrader.lab.rehearse.acts import InMidRun, act_of
@@ -35,8 +36,8 @@ from upgrader.model.phase import EXIT_CODES, Phase
 from upgrader.model.run import fold
 from upgrader.report.summary import ClientCount, Summary, summarize
 
-RATE = 1_500.0
-"""Requests a second, unless told otherwise: more than 100,000 in a good upgrade of the demo."""
+RATE = 1_200.0
+"""Requests a second, unless told otherwise; a good upgrade of the demo sees about 90,000 of them."""
 LOOK_SECONDS = 0.1
 BOOKS_SECONDS = 10.0
 """How long the last lines of the access logs may be under way."""
@@ -115,7 +116,8 @@ def _has_faults(values: Path) -> bool:
 
 @contextmanager
 def _room(loaded: LoadedPlaybook, *, name: str, stages: Stages) -> Iterator[Room]:
-    images = {prefix: image.model_dump() for prefix, image in loaded.playbook.lab.images.items()}
+    named = {prefix: image.model_dump() for prefix, image in loaded.playbook.lab.images.items()}
+    images = {EVERY_IMAGE: {"run": "standin"}, **named}
     with stages.stage("room up"):
         room = Room.up(name, images=images, owned=True, tell=stages.teller.progress)
     with room:
@@ -134,7 +136,8 @@ def _play(stage: Stage, loaded: LoadedPlaybook, setting: Setting, stages: Stages
     journal = RunJournal(setting.state)
     before = stage.snapshot()
     with stages.stage("upgrader run") as details:
-        code = _Driver(stage, loaded, setting, journal, stages.teller).drive()
+        driver = _Driver(stage, loaded, setting, journal, stages.teller)
+        code = driver.drive()
         details.append(f"exit {code}")
     with stages.stage("accounts"):
         books = _books(stage)
@@ -146,6 +149,7 @@ def _play(stage: Stage, loaded: LoadedPlaybook, setting: Setting, stages: Stages
         summary=summary,
         books=books,
         checks=checks(books, summary.run if summary else None, chart.to_version),
+        has_come=driver.act.has_come,
         left=left_behind(before, after, summary.run.phase) if summary else (),
         stage_seconds=dict(stages.seconds),
         journal=journal.path,
@@ -163,25 +167,25 @@ class _Driver:
         self._setting = setting
         self._journal = journal
         self._teller = teller
+        self.act = act_of(setting.drill.act, stage, loaded, self._kill)
         self._child: Entered | None = None
         self._killed = False
 
     def drive(self) -> int:
         """Run to the end and return the exit status."""
-        act = act_of(self._setting.drill.act, self._stage, self._loaded, self._kill)
         playbook = self._playbook()
         self._write_resume()
-        with _interrupts(self._interrupt), _undone(act):
-            code = self._follow(["run", str(playbook), "--yes"], act)
+        with _interrupts(self._interrupt), _undone(self.act):
+            code = self._follow(["run", str(playbook), "--yes"])
             if self._killed:
                 time.sleep(RESUME_AFTER_SECONDS)
                 self._teller.note("upgrader resume")
-                code = self._follow(["resume"], act)
+                code = self._follow(["resume"])
             elif code < 0 or code > 128:
                 code = self._await_taken_up(code)
         return code
 
-    def _follow(self, arguments: list[str], act: InMidRun) -> int:
+    def _follow(self, arguments: list[str]) -> int:
         """Start one command of ours inside the room and act until it ends."""
         self._child = self._stage.python(
             "upgrader.cli", *arguments, *self._options(), environment=self._secrets()
@@ -189,7 +193,7 @@ class _Driver:
         with self._child as child:
             while child.poll() is None:
                 self._journal.look()
-                if done := act.look(self._journal, time.monotonic()):
+                if done := self.act.look(self._journal, time.monotonic()):
                     self._teller.note(done)
                 time.sleep(LOOK_SECONDS)
         self._journal.look()

@@ -149,7 +149,14 @@ class Stage:
         chart = [release.name, self._loaded.old_chart]
         command = ["helm", "install", *chart, *version, *where, "--create-namespace", *values]
         self.room.run(command, timeout_seconds=INSTALL_SECONDS)
-        return self._await_pods(where)
+        try:
+            return self._await_pods(where)
+        except ProgramFailed as late:
+            raise ProgramFailed(
+                f"{release.name} {release.chart.from_version} did not come up",
+                output=self._why_not_up(where),
+                remedy="name the programs that stand for its images: lab.images in the playbook",
+            ) from late
 
     def _await_pods(self, where: Sequence[str]) -> int:
         kinds = "deployments,statefulsets,daemonsets"
@@ -159,6 +166,13 @@ class Stage:
             self.room.run(wait, timeout_seconds=INSTALL_SECONDS + 10)
         pods = self.room.run(["kubectl", "get", "pods", *where, "--output=name"])
         return len(pods.stdout.split())
+
+    def _why_not_up(self, where: Sequence[str]) -> str:
+        """Return the pods as they are, and the last warnings."""
+        pods = self.room.run(["kubectl", "get", "pods", *where], check=False).stdout
+        warnings = ["kubectl", "get", "events", *where, "--field-selector=type=Warning", "--no-headers"]
+        told = self.room.run([*warnings, "--sort-by=.lastTimestamp"], check=False).stdout
+        return "\n".join([pods.strip(), *told.splitlines()[-6:]])
 
     def snapshot(self) -> Snapshot:
         """Return what is in the release's namespace now."""
