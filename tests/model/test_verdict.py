@@ -70,6 +70,17 @@ def test_a_gate_without_both_sides_can_rule_nothing_out() -> None:
     assert needed_seconds(run_with(alone), "envoy_stats", Gate.STAND) == float("inf")
 
 
+def test_a_batch_that_went_on_to_the_last_pod_leaves_no_baseline() -> None:
+    """Killed in mid-batch, we find all pods new: the gate stands its time, under the ceiling meter."""
+    alone = reading(counts=Counts(1000, 0, 0, 0, 1.0))
+    rollout = Reading("rollout", BEGAN, BEGAN, "watch", values={"g wanted_new": 3.0, "g wanted": 3.0})
+    run = run_with(alone)
+    step = replace(run.step, settings={"group": "g"})
+    all_new = replace(run, steps=(step,), latest={**run.latest, "rollout": rollout})
+
+    assert needed_seconds(all_new, "envoy_stats", Gate.STAND) == 4.0
+
+
 def test_a_gate_that_settles_stands_its_time_only() -> None:
     """After the last old pod there is no baseline: probes, facts and the ceiling remain."""
     alone = reading(counts=Counts(1000, 0, 0, 0, 1.0))

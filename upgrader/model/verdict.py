@@ -10,7 +10,7 @@ from upgrader.model.evidence import gate_seconds, time_to_see
 from upgrader.model.plugins import Gate
 from upgrader.model.policy import DUE_REQUESTS, DUE_SECONDS, LATE_READINGS, PARTIAL_RATIO
 from upgrader.model.reading import Reading, Weight
-from upgrader.model.run import Run
+from upgrader.model.run import Run, new_pods
 
 FULL_LOOK_AHEAD_SECONDS = 1800.0
 """A gate that would need longer than this is named as such instead of computed further."""
@@ -147,10 +147,11 @@ def needed_seconds(run: Run, signal: str, gate: Gate) -> float:
     """Return the seconds of good looks a gate needs of a counting signal; infinite when it never can.
 
     Pods compared with pods must rule out a fault of ``exclude``; probes, and gates without a baseline,
-    stand the playbook's time only.
+    stand the playbook's time only. A baseline is also gone where a batch went on to the last pod while no
+    process of ours was there to end it; the ceiling meter judges then.
     """
-    stand = _least(run, gate)
-    if gate is Gate.SETTLE or not _rules_out(run, signal):
+    stand, (new, wanted) = _least(run, gate), new_pods(run)
+    if gate is Gate.SETTLE or not _rules_out(run, signal) or 0 < wanted <= new:
         return stand
     reading = run.latest.get(signal)
     if reading is None or reading.counts is None:
