@@ -195,6 +195,9 @@ def rehearse(
     ] = "",
     times: Annotated[int, typer.Option(min=1, help="How often.")] = 1,
     rate: Annotated[float, typer.Option(min=1, max=10_000, help="Requests a second.")] = 1_200,
+    back: Annotated[
+        bool, typer.Option("--back", help="Roll the good upgrade back afterwards, under the same traffic.")
+    ] = False,
     output: Output = "",
     context: Annotated[str, typer.Option(help="Not in this version.", hidden=True)] = "",
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before the lab is built.")] = False,
@@ -207,7 +210,7 @@ def rehearse(
     environ, flags = MadeUp(os.environ), _flags(None)
     loaded = load_playbook(playbook, replace(flags, environ=environ))
     command.require_here(context=context, yes=yes)
-    wish = command.Wish(fault, times, rate, output, flags.state, environ.names)
+    wish = command.Wish(fault, times, rate, output, flags.state, environ.names, back)
     raise typer.Exit(command.carry_out(loaded, wish))
 
 

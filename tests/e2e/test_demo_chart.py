@@ -75,8 +75,15 @@ class Demo:
         return load, report
 
 
+@pytest.fixture
+def demo(demo_room: Demo) -> Iterator[Demo]:
+    """The demo at its old version, every pod of another gone, whatever the test before did or broke off."""
+    yield demo_room
+    back(demo_room)
+
+
 @pytest.fixture(scope="module")
-def demo() -> Iterator[Demo]:
+def demo_room() -> Iterator[Demo]:
     folder = Path(tempfile.mkdtemp(prefix="demo-"))
     with Room.up(f"demo-{uuid.uuid4().hex[:8]}") as room:
         it = Demo(room, folder)
@@ -170,7 +177,6 @@ def test_a_version_that_cannot_serve_never_turns_ready(demo: Demo, fault: str, s
 
     assert demo.kubectl(*new, "jsonpath={.items[*].status.containerStatuses[0].ready}") == "false"
     assert demo.healthy() == 3
-    back(demo)
 
 
 def test_a_version_without_a_listener_is_ready_and_yet_gets_nothing(demo: Demo) -> None:
@@ -179,7 +185,6 @@ def test_a_version_without_a_listener_is_ready_and_yet_gets_nothing(demo: Demo) 
     demo.kubectl("rollout", "status", "deployment/edge-proxy", "--timeout=100s")
 
     wait_for(lambda: demo.healthy() == 0)
-    back(demo)
 
 
 def back(demo: Demo) -> None:

@@ -236,6 +236,17 @@ def test_books_are_complete_when_the_logs_caught_up_with_the_counters() -> None:
     assert not late.are_complete
 
 
+def test_what_the_kubelet_asked_stands_for_no_line_that_is_late() -> None:
+    """Seen: a client's line was missing, and the probes of a pod that never turned ready filled in."""
+    answered = next(line for line in books().front if line.answered)
+    one = Counter({next(line for line in books().gateways if line.agent == answered.agent): 1})
+    probes = Counter({_line("http_404", agent="kube-probe/1.37", version=NEW): 46})
+
+    late = replace(books(), gateways=books().gateways - one + probes)
+
+    assert not late.are_complete
+
+
 def test_a_request_that_the_client_gave_up_may_have_ended_well_for_the_others() -> None:
     """A timeout of the client: the balancer's answer was on its way, and its log says 200."""
     one = checks(replace(books(), client=_client(ok=89, http_503=10, timeout=1)), None, NEW)

@@ -12,7 +12,7 @@ from upgrader.errors import ExitCode
 from upgrader.lab.rehearse.accounts import Books, Check
 from upgrader.lab.rehearse.command import exit_code
 from upgrader.lab.rehearse.drills import drill_of
-from upgrader.lab.rehearse.outcome import Outcome
+from upgrader.lab.rehearse.outcome import Back, Outcome
 
 CLIENT = {
     "sent": 1200,
@@ -42,6 +42,7 @@ def outcome(fault: str = "errors:20%", code: int = 4) -> Outcome:
 
 WRONG_END = outcome(code=0)
 WRONG_BOOKS = replace(outcome(), checks=(DIFFERING,))
+WRONG_BACK = replace(outcome("", 0), back=Back(ExitCode.PAUSED, None))
 WRONG_LEFT = replace(outcome(), left=("Lease upgrader-edge is still there",))
 
 
@@ -53,6 +54,10 @@ WRONG_LEFT = replace(outcome(), left=("Lease upgrader-edge is still there",))
         pytest.param([WRONG_END], ExitCode.COMPLETED, id="another end: the run's own"),
         pytest.param([outcome(), WRONG_END], ExitCode.COMPLETED, id="the first that went wrong counts"),
         pytest.param([WRONG_BOOKS], ExitCode.BUG, id="accounts differ: a bug"),
+        pytest.param([WRONG_BACK], ExitCode.PAUSED, id="the way back went wrong: its own"),
+        pytest.param(
+            [replace(WRONG_BACK, back=Back(ExitCode.COMPLETED, None))], ExitCode.COMPLETED, id="both ways"
+        ),
         pytest.param([outcome(), WRONG_LEFT], ExitCode.BUG, id="something left: a bug"),
     ],
 )
@@ -72,6 +77,7 @@ def test_the_end_is_said_in_words() -> None:
     ("wrong", "word"),
     [
         (WRONG_END, "exit 0, BUT IT MUST BE 4"),
+        (WRONG_BACK, "the way back: exit 8, BUT IT MUST BE 0"),
         (WRONG_BOOKS, "THE ACCOUNTS DIFFER"),
         (WRONG_LEFT, "SOMETHING IS LEFT BEHIND"),
         (replace(outcome(), has_come=False), "NEVER CAME"),

@@ -18,11 +18,12 @@ from rich.console import Console
 from rich.status import Status
 
 from upgrader.adapters.playbook_file import LoadedPlaybook
-from upgrader.errors import ExitCode, Refused
+from upgrader.errors import ExitCode, PlaybookInvalid, Refused
 from upgrader.lab.progress import Progress
 from upgrader.lab.rehearse.drills import Drill, drill_of
 from upgrader.lab.rehearse.outcome import Outcome
 from upgrader.lab.rehearse.rehearsal import RATE, Setting, rehearse
+from upgrader.model.phase import Phase
 
 __all__ = ["RATE", "Wish", "carry_out", "exit_code", "require_here"]
 
@@ -38,6 +39,7 @@ class Wish:
         output: ``live``, ``text``, ``json``, or the empty text for what suits.
         state: The folder of all state; a rehearsal's journal lies in a folder of its own there.
         made_up: Names of the secrets that were made up.
+        back: Whether a good upgrade is rolled back afterwards.
     """
 
     fault: str
@@ -46,6 +48,7 @@ class Wish:
     output: str
     state: Path
     made_up: tuple[str, ...] = ()
+    back: bool = False
 
 
 def require_here(*, context: str, yes: bool) -> None:
@@ -79,11 +82,17 @@ def carry_out(loaded: LoadedPlaybook, wish: Wish) -> int:
     One that ended as it must, but whose accounts differ or that left something behind, is a bug: 1.
 
     Raises:
-        PlaybookInvalid: There is no such drill or view.
+        PlaybookInvalid: There is no such drill or view, or the drill's end leaves nothing to roll back.
         UpgraderError: The stage could not be set up; see `rehearse`.
     """
     drill = drill_of(wish.fault, exclude=loaded.playbook.limits.error_ratio.exclude)
     output = _output(wish.output)
+    if wish.back and drill.end is not Phase.COMPLETED:
+        raise PlaybookInvalid(
+            f"the drill {drill.name} does not end in a good upgrade that could be rolled back",
+            key="--back",
+            remedy="leave --back out; a bad version is brought back without it",
+        )
     teller = TerminalTeller()
     if wish.made_up:
         teller.note(f"made up for the rehearsal, as not set: {', '.join(wish.made_up)}")
@@ -92,7 +101,7 @@ def carry_out(loaded: LoadedPlaybook, wish: Wish) -> int:
         for number in range(1, wish.times + 1):
             if wish.times > 1:
                 teller.note(f"rehearsal {number} of {wish.times}")
-            setting = Setting(drill, _state(wish.state, number), wish.rate, output)
+            setting = Setting(drill, _state(wish.state, number), wish.rate, output, wish.back)
             outcome = rehearse(loaded, setting, name=f"rehearse-{os.getpid()}", teller=teller)
             typer.echo(json.dumps(outcome.to_json()) if output == "json" else "\n".join(outcome.lines()))
             ended.append(outcome)
@@ -104,7 +113,9 @@ def carry_out(loaded: LoadedPlaybook, wish: Wish) -> int:
 def exit_code(ended: Sequence[Outcome]) -> int:
     """Return the exit code of the first rehearsal that went wrong, else of all; see `carry_out`."""
     chosen = next((one for one in ended if not one.is_right), ended[0])
-    return ExitCode.BUG if chosen.is_as_named and not chosen.is_right else chosen.exit_code
+    if chosen.is_as_named and not chosen.is_right:
+        return ExitCode.BUG
+    return chosen.back.exit_code if chosen.back else chosen.exit_code
 
 
 def _count(drill: Drill, ended: Sequence[Outcome], teller: TerminalTeller) -> None:
@@ -154,11 +165,11 @@ class TerminalTeller:
 
     def begin(self, stage: str) -> None:
         """Show a stage as under way; the run draws for itself."""
-        if self._console.is_terminal and stage != "upgrader run":
+        if stage.startswith("upgrader "):
+            self.note(stage)
+        elif self._console.is_terminal:
             self._status = self._console.status(f"{stage} …")
             self._status.start()
-        elif stage == "upgrader run":
-            self.note("upgrader run")
 
     def progress(self, progress: Progress) -> None:
         """Show how far it is; elsewhere one line for each tenth of what is counted."""

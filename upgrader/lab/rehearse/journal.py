@@ -20,14 +20,14 @@ class RunJournal:
     """
 
     def __init__(self, state: Path) -> None:
-        self._state = state
+        self.state = state
         self._read = 0
         self.records: list[Mapping[str, Any]] = []
 
     @property
     def path(self) -> Path | None:
         """The journal's file; ``None`` before it is there."""
-        return next(self._state.glob(f"runs/*/{NAME}"), None)
+        return next(self.state.glob(f"runs/*/{NAME}"), None)
 
     @property
     def run(self) -> str:

@@ -7,12 +7,26 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from upgrader.errors import ExitCode
 from upgrader.lab.rehearse.accounts import RETRIES, Books, Check
 from upgrader.lab.rehearse.drills import Drill
 from upgrader.report.summary import Summary, duration
 
 SCHEMA = 1
 """Version of the JSON form."""
+
+
+@dataclass(frozen=True, slots=True)
+class Back:
+    """The gated way back of a good upgrade, a run of its own under the same traffic.
+
+    Args:
+        exit_code: Its own.
+        summary: The run; ``None`` when it never began.
+    """
+
+    exit_code: int
+    summary: Summary | None
 
 
 @dataclass(frozen=True)
@@ -29,6 +43,7 @@ class Outcome:
         left: What the run left behind, a sentence each.
         stage_seconds: How long each stage took.
         journal: The run's journal; ``None`` when it never began.
+        back: The way back, where one was wished and the upgrade came to its end.
     """
 
     drill: Drill
@@ -40,11 +55,13 @@ class Outcome:
     left: tuple[str, ...]
     stage_seconds: Mapping[str, float]
     journal: Path | None
+    back: Back | None = None
 
     @property
     def is_as_named(self) -> bool:
-        """Tell whether the run ended as the drill says; always where it promises nothing."""
-        return self.drill.exit_code is None or self.exit_code == self.drill.exit_code
+        """Tell whether the run ended as the drill promises, if it does, and the way back well."""
+        there = self.drill.exit_code is None or self.exit_code == self.drill.exit_code
+        return there and (self.back is None or self.back.exit_code == ExitCode.COMPLETED)
 
     @property
     def is_right(self) -> bool:
@@ -77,6 +94,11 @@ class Outcome:
             "stage_seconds": {name: round(took, 3) for name, took in self.stage_seconds.items()},
             "run": None if self.summary is None else self.summary.to_json(),
             "journal": None if self.journal is None else str(self.journal),
+            "back": self.back
+            and {
+                "exit_code": self.back.exit_code,
+                "run": self.back.summary and self.back.summary.to_json(),
+            },
         }
 
     def lines(self) -> tuple[str, ...]:
@@ -112,6 +134,8 @@ class Outcome:
             books += ", BUT THE MOMENT OF THE DRILL NEVER CAME"
         if self.drill.exit_code is None:
             return f"exit {self.exit_code}; nothing is promised for this drill; {books}"
+        if self.back is not None and self.back.exit_code != ExitCode.COMPLETED:
+            return f"the way back: exit {self.back.exit_code}, BUT IT MUST BE 0; {books}"
         if self.is_as_named:
             return f"exit {self.exit_code}, as it must be; {books}"
         return f"exit {self.exit_code}, BUT IT MUST BE {self.drill.exit_code.value}; {books}"

@@ -18,7 +18,7 @@ from ruamel.yaml import YAML
 
 from upgrader.adapters.journal import read_journal
 from upgrader.adapters.playbook_file import LoadedPlaybook
-from upgrader.errors import Refused
+from upgrader.errors import ExitCode, Refused
 from upgrader.lab.entered import Entered
 from upgrader.lab.images import EVERY_IMAGE
 from upgrader.lab.rehearse.access_logs import read_rows
@@ -27,7 +27,7 @@ from upgrader.lab.rehearse.acts import InMidRun, act_of
 from upgrader.lab.rehearse.derived import derived
 from upgrader.lab.rehearse.drills import Drill
 from upgrader.lab.rehearse.journal import RunJournal
-from upgrader.lab.rehearse.outcome import Outcome
+from upgrader.lab.rehearse.outcome import Back, Outcome
 from upgrader.lab.rehearse.remains import left_behind
 from upgrader.lab.rehearse.stage import FAULT_VALUES, FOLDER, PLAYBOOK, Stage
 from upgrader.lab.rehearse.telling import Stages, Teller
@@ -57,12 +57,14 @@ class Setting:
         state: A new folder for the run's journal.
         rate: Requests a second.
         output: The run's view: ``live``, ``text`` or ``json``.
+        back: Whether a good upgrade is rolled back afterwards, under the same traffic.
     """
 
     drill: Drill
     state: Path
     rate: float = RATE
     output: str = "text"
+    back: bool = False
 
 
 def rehearse(loaded: LoadedPlaybook, setting: Setting, *, name: str, teller: Teller) -> Outcome:
@@ -139,10 +141,18 @@ def _play(stage: Stage, loaded: LoadedPlaybook, setting: Setting, stages: Stages
         driver = _Driver(stage, loaded, setting, journal, stages.teller)
         code = driver.drive()
         details.append(f"exit {code}")
+    back = None
+    if setting.back and code == ExitCode.COMPLETED:
+        with stages.stage("upgrader rollback") as details:
+            back = driver.drive_back()
+            details.append(f"exit {back.exit_code}")
     with stages.stage("accounts"):
         books = _books(stage)
         after = stage.snapshot()
     summary = _summary(journal, books.client)
+    phase = summary and summary.run.phase
+    is_over = phase in (Phase.COMPLETED, Phase.ROLLED_BACK)
+    returned = back is not None or phase is Phase.ROLLED_BACK
     return Outcome(
         drill=setting.drill,
         exit_code=code,
@@ -150,9 +160,10 @@ def _play(stage: Stage, loaded: LoadedPlaybook, setting: Setting, stages: Stages
         books=books,
         checks=checks(books, summary.run if summary else None, chart.to_version),
         has_come=driver.act.has_come,
-        left=left_behind(before, after, summary.run.phase) if summary else (),
+        left=left_behind(before, after, returned=returned) if is_over else (),
         stage_seconds=dict(stages.seconds),
         journal=journal.path,
+        back=back,
     )
 
 
@@ -176,27 +187,33 @@ class _Driver:
         playbook = self._playbook()
         self._write_resume()
         with _interrupts(self._interrupt), _undone(self.act):
-            code = self._follow(["run", str(playbook), "--yes"])
+            code = self._follow(["run", str(playbook), "--yes"], self._journal)
             if self._killed:
                 time.sleep(RESUME_AFTER_SECONDS)
                 self._teller.note("upgrader resume")
-                code = self._follow(["resume"])
+                code = self._follow(["resume"], self._journal)
             elif code < 0 or code > 128:
                 code = self._await_taken_up(code)
         return code
 
-    def _follow(self, arguments: list[str]) -> int:
+    def drive_back(self) -> Back:
+        """Roll a good upgrade back, by a run of its own, and tell how that ended."""
+        journal = RunJournal(self._setting.state / "back")
+        with _interrupts(self._interrupt):
+            code = self._follow(["rollback", str(self._loaded.path), "--yes"], journal)
+        return Back(code, _summary(journal))
+
+    def _follow(self, arguments: list[str], journal: RunJournal) -> int:
         """Start one command of ours inside the room and act until it ends."""
-        self._child = self._stage.python(
-            "upgrader.cli", *arguments, *self._options(), environment=self._secrets()
-        )
+        options = ["--state", str(journal.state), "--output", self._setting.output]
+        self._child = self._stage.python("upgrader.cli", *arguments, *options, environment=self._secrets())
         with self._child as child:
             while child.poll() is None:
-                self._journal.look()
-                if done := self.act.look(self._journal, time.monotonic()):
+                journal.look()
+                if done := self.act.look(journal, time.monotonic()):
                     self._teller.note(done)
                 time.sleep(LOOK_SECONDS)
-        self._journal.look()
+        journal.look()
         return int(child.returncode or 0)
 
     def _kill(self) -> None:
@@ -207,9 +224,6 @@ class _Driver:
     def _interrupt(self) -> None:
         if self._child:
             self._child.send_signal(signal.SIGINT)
-
-    def _options(self) -> list[str]:
-        return ["--state", str(self._setting.state), "--output", self._setting.output]
 
     def _secrets(self) -> dict[str, str]:
         return {name: value.get_secret_value() for name, value in self._loaded.secrets.items()}
@@ -293,11 +307,11 @@ def _books(stage: Stage) -> Books:
         time.sleep(0.3)
 
 
-def _summary(journal: RunJournal, client: Mapping[str, Any]) -> Summary | None:
+def _summary(journal: RunJournal, client: Mapping[str, Any] | None = None) -> Summary | None:
     if not journal.path:
         return None
     from upgrader.model.undo import undo_commands
 
-    count = ClientCount(client["sent"], client["failed"], client["failures"])
+    count = ClientCount(client["sent"], client["failed"], client["failures"]) if client else None
     told = summarize(read_journal(journal.path), client=count)
     return replace(told, undo=undo_commands(told.run))

@@ -6,8 +6,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from upgrader.model.phase import Phase
-
 KINDS = "deploy,statefulset,daemonset,service,configmap,secret,serviceaccount,job,poddisruptionbudget"
 """What a release is made of, and what a run might leave; ``kubectl get`` takes it so."""
 OURS = "upgrader/"
@@ -41,17 +39,15 @@ class Snapshot:
         return {_name(one): one for one in self.objects if one.get("type") != _HELMS_OWN}
 
 
-def left_behind(before: Snapshot, after: Snapshot, phase: Phase) -> tuple[str, ...]:
-    """Return what a run left, a sentence each; nothing of a run that is not over.
+def left_behind(before: Snapshot, after: Snapshot, *, returned: bool) -> tuple[str, ...]:
+    """Return what runs left that are over, a sentence each.
 
     Args:
-        before: Before the run.
-        after: After its end.
-        phase: The end.
+        before: Before the first run.
+        after: After the end of the last one.
+        returned: Whether the old version must be there again.
     """
-    if phase not in (Phase.COMPLETED, Phase.ROLLED_BACK):
-        return ()
-    return (*_of_ours(after), *_unlike(before, after, phase), *_of_helm(before, after, phase))
+    return (*_of_ours(after), *_unlike(before, after, returned), *_of_helm(before, after, returned))
 
 
 def _of_ours(after: Snapshot) -> Iterator[str]:
@@ -64,17 +60,17 @@ def _of_ours(after: Snapshot) -> Iterator[str]:
             yield f"{name} is still paused"
 
 
-def _unlike(before: Snapshot, after: Snapshot, phase: Phase) -> Iterator[str]:
+def _unlike(before: Snapshot, after: Snapshot, returned: bool) -> Iterator[str]:
     """Compare the whole of each object after a way back; after a good upgrade how it is rolled."""
     was, now = before.named(), after.named()
     for name, one in was.items():
         if name not in now:
             yield f"{name} is gone"
-        elif phase is Phase.ROLLED_BACK:
+        elif returned:
             yield from _told(name, differences(_bare(one), _bare(now[name])))
         elif one["kind"] in _WORKLOADS:
             yield from _told(name, differences(_rolls(one), _rolls(now[name])))
-    if phase is Phase.ROLLED_BACK:
+    if returned:
         yield from (f"{name} was not there before" for name in now.keys() - was.keys())
 
 
@@ -84,14 +80,14 @@ def _told(name: str, paths: Iterator[str]) -> Iterator[str]:
         yield f"{name} is not as before: {', '.join(differing)}"
 
 
-def _of_helm(before: Snapshot, after: Snapshot, phase: Phase) -> Iterator[str]:
+def _of_helm(before: Snapshot, after: Snapshot, returned: bool) -> Iterator[str]:
     last, first = after.history[-1], before.history[-1]
     for each in after.history:
         if each["status"] not in ("deployed", "superseded", "failed"):
             yield f"revision {each['revision']} is {each['status']}"
     if last["status"] != "deployed":
         yield f"the last revision, {last['revision']}, is {last['status']}"
-    if (last["chart"] == first["chart"]) is not (phase is Phase.ROLLED_BACK):
+    if (last["chart"] == first["chart"]) is not returned:
         yield f"the last revision is of {last['chart']}"
 
 
