@@ -11,6 +11,7 @@
     └── Transient            the same call may succeed later; never a verdict  exit 3
         ├── ClusterUnreachable   the API server did not answer in time
         ├── ClusterConflict      an optimistic write lost a race: look, then act again
+        ├── BalancerUnwilling    a balancer's API did not take what it was asked for, or did not answer
         └── ProgramFailed        a program we run ended badly
 
 Expected ends of a run (rolled back, paused, aborted) are results with a phase, not exceptions.
@@ -124,6 +125,10 @@ class ClusterUnreachable(Transient):
 
 class ClusterConflict(Transient):
     """A write lost against another writer (HTTP 409): look again, then act."""
+
+
+class BalancerUnwilling(Transient):
+    """A balancer refused a change (rights, quota), throttled it or did not answer: never a verdict."""
 
 
 class ProgramFailed(Transient):

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from tests.signals.fakes import FakeClock, FakeHttp, fleet, pod, ports
-from upgrader.balancers.envoy import LOOKS_TO_BELIEVE, build
+from upgrader.balancers.envoy import build
+from upgrader.model.backend_health import LOOKS_TO_BELIEVE
 from upgrader.model.fleet import Fleet, Side
 from upgrader.model.ports import Answer
 from upgrader.model.reading import Reading, Weight

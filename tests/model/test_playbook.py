@@ -9,16 +9,10 @@ from typing import Any
 import pytest
 from pydantic import BaseModel, ValidationError
 
+from upgrader.model.balancing import EnvoyBalancer, HealthCheck
 from upgrader.model.playbook import Playbook
 from upgrader.model.units import Share, batch_targets
-from upgrader.model.watching import (
-    EnvoyBalancer,
-    EnvoyStats,
-    FromEnvironment,
-    HealthCheck,
-    PluginSignal,
-    Synthetic,
-)
+from upgrader.model.watching import EnvoyStats, FromEnvironment, PluginSignal, Synthetic
 
 SMALLEST: dict[str, Any] = {
     "apiVersion": "upgrader/v1",

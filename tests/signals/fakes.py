@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, cast
 
 from upgrader.model.fleet import Fleet, Pod, Side
-from upgrader.model.ports import Answer, Endpoint, Kube, Ports, ProbeCounts, ProbeSpec
+from upgrader.model.ports import Answer, Endpoint, Kube, Ports, ProbeCounts, ProbeSpec, Request
 
 
 def pod(name: str, side: Side = Side.OLD, **changes: Any) -> Pod:
@@ -110,11 +110,17 @@ class FakeHttp:
 
     pages: dict[str, Answer | bytes] = field(default_factory=dict)
     asked: list[str] = field(default_factory=list)
+    sent: list[Request] = field(default_factory=list)
 
     def get(self, url: str, *, deadline_seconds: float) -> Answer:
         """Answer from `pages`."""
-        self.asked.append(url)
-        page = next(page for start, page in self.pages.items() if url.startswith(start))
+        return self.send(Request("GET", url), deadline_seconds=deadline_seconds)
+
+    def send(self, request: Request, *, deadline_seconds: float) -> Answer:
+        """Answer from `pages`, and keep what was sent."""
+        self.asked.append(request.url)
+        self.sent.append(request)
+        page = next(page for start, page in self.pages.items() if request.url.startswith(start))
         return page if isinstance(page, Answer) else Answer(200, page)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from upgrader.model.ports import Answer
+from upgrader.model.ports import Answer, Request
 
 if TYPE_CHECKING:
     import httpx
@@ -19,12 +19,22 @@ class HttpClient:
 
     def get(self, url: str, *, deadline_seconds: float) -> Answer:
         """Fetch once; no answer is an `Answer` with an error, never an exception."""
+        return self.send(Request("GET", url), deadline_seconds=deadline_seconds)
+
+    def send(self, request: Request, *, deadline_seconds: float) -> Answer:
+        """Send once, and never again by itself; otherwise as `get`."""
         import httpx
 
         self._client = self._client or httpx.Client(follow_redirects=False, trust_env=False)
         began = time.monotonic()
         try:
-            with self._client.stream("GET", url, timeout=deadline_seconds) as response:
+            with self._client.stream(
+                request.method,
+                request.url,
+                content=request.body or None,
+                headers=dict(request.headers),
+                timeout=deadline_seconds,
+            ) as response:
                 body = b""
                 for part in response.iter_bytes():
                     body += part

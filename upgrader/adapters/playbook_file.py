@@ -19,9 +19,10 @@ from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
 from upgrader.adapters.playbook_template import TEMPLATES
 from upgrader.errors import PlaybookInvalid
+from upgrader.model.balancing import BalancerSettings
 from upgrader.model.playbook import STRATEGIES, Playbook
 from upgrader.model.strict import MISPLACED, UNKNOWN_KEY, nearest
-from upgrader.model.watching import BalancerSettings, FromEnvironment, SignalSettings, Synthetic
+from upgrader.model.watching import FromEnvironment, SignalSettings, Synthetic
 
 KeyPath = tuple[str | int, ...]
 

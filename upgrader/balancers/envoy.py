@@ -12,7 +12,8 @@ from datetime import timedelta
 from typing import Any, Final
 from urllib.parse import quote
 
-from upgrader.model.backends import Backend, Health, read_backends, worst
+from upgrader.model.backend_health import Health, Intake, counted, worst
+from upgrader.model.backends import Backend, read_backends
 from upgrader.model.fleet import Fleet, Pod, Side
 from upgrader.model.plugins import Signal
 from upgrader.model.ports import Answer, Clock, Http, Ports
@@ -21,8 +22,6 @@ from upgrader.model.reading import Fact, Reading, Weight
 
 DEADLINE_SECONDS: Final = 0.4
 """Of each of the two pages: a look must be over within a second."""
-LOOKS_TO_BELIEVE: Final = 3
-"""So many looks in a row without a healthy new backend are a fact; fewer may be one failed check."""
 RETRYING_LOOKS: Final = 3
 """Retries in so many looks in a row are no accident."""
 _STATS: Final = ("upstream_rq_retry", "lb_healthy_panic", "health_check.attempt")
@@ -53,14 +52,11 @@ class EnvoyBalancer:
         self._clusters_url = f"{base}/clusters?format=json&filter={name}"
         self._stats_url = f"{base}/stats?filter={stats}"
         self._cluster = cluster
-        self._settle = settle_seconds
+        self._intake = Intake(cluster, settle_seconds=settle_seconds)
         self._http = http
         self._clock = clock
         self._before: dict[tuple[str, int], Backend] = {}
         self._stats: dict[str, int] = {}
-        self._workloads: frozenset[str] = frozenset()
-        self._ready_since: dict[str, float] = {}
-        self._without = 0
         self._retrying = 0
 
     def read(self, fleet: Fleet) -> Reading:
@@ -73,11 +69,10 @@ class EnvoyBalancer:
         stats = read_numbers(answer.body)
         if answer.status != 200 or f"cluster.{self._cluster}.upstream_rq_retry" not in stats:
             return self._blind(_why_unread(answer, f"no counters of cluster {self._cluster}"))
-        addresses = {one.address for one in backends}
-        self._workloads |= {pod.workload for pod in fleet.pods if pod.address in addresses}
-        if not self._workloads:
+        pods = self._intake.serving(fleet, {one.address for one in backends})
+        if not self._intake.knows_any:
             return self._blind(f"none of its {len(backends)} backends is a pod of the gateway")
-        return self._reading(fleet, backends, stats)
+        return self._reading(pods, backends, stats)
 
     def close(self) -> None:
         """Do nothing: the connections belong to the port."""
@@ -92,19 +87,18 @@ class EnvoyBalancer:
             error=error,
         )
 
-    def _reading(self, fleet: Fleet, backends: Sequence[Backend], stats: Mapping[str, int]) -> Reading:
+    def _reading(self, pods: Sequence[Pod], backends: Sequence[Backend], stats: Mapping[str, int]) -> Reading:
         grown = {name: _grown(self._stats, stats, f"cluster.{self._cluster}.{name}") for name in _STATS}
         is_checked = stats.get(f"cluster.{self._cluster}.health_check.attempt", 0) > 0
         health = self._health(backends, is_checked=is_checked)
-        pods = [pod for pod in fleet.pods if pod.workload in self._workloads and _takes_traffic(pod)]
         facts = (
-            *self._no_new_backend(pods, health),
+            *self._intake.facts(pods, health, now=self._clock.monotonic()),
             *self._retries(grown["upstream_rq_retry"]),
             *_panic(grown["lb_healthy_panic"]),
             *(() if is_checked else (_UNCHECKED,)),
         )
         values = (
-            _values(pods, health) | self._errors(pods, backends) | {"retries": grown["upstream_rq_retry"]}
+            counted(pods, health) | self._errors(pods, backends) | {"retries": grown["upstream_rq_retry"]}
         )
         self._before = {(one.address, one.port): one for one in backends}
         self._stats = dict(stats)
@@ -119,30 +113,6 @@ class EnvoyBalancer:
             before = self._before.get((one.address, one.port))
             by_address.setdefault(one.address, []).append(one.health(before, is_checked=is_checked))
         return {address: worst(said) for address, said in by_address.items()}
-
-    def _no_new_backend(self, pods: Sequence[Pod], health: Mapping[str, Health]) -> tuple[Fact, ...]:
-        """Say so when no new pod is taken in though each had its time, and old ones are.
-
-        A pod's time runs from when we first saw it Ready: the operator's clock may differ from the cluster's.
-        """
-        now = self._clock.monotonic()
-        self._ready_since = {pod.uid: self._ready_since.get(pod.uid, now) for pod in pods}
-        of = {pod: health.get(pod.address, Health.ABSENT) for pod in pods}
-        new = {pod: said for pod, said in of.items() if pod.side is Side.NEW}
-        settled = {pod: said for pod, said in new.items() if now - self._ready_since[pod.uid] >= self._settle}
-        bad = all(said in (Health.FAILING, Health.ABSENT) for said in settled.values())
-        is_bad = bool(settled) and bad and Health.HEALTHY not in new.values()
-        self._without = self._without + 1 if is_bad else 0
-        if self._without < LOOKS_TO_BELIEVE:
-            return ()
-        pod, said = next(iter(settled.items()))
-        text = (
-            f"{self._cluster} takes in none of {len(settled)} new pods that were Ready for more than "
-            f"{self._settle:g} s; {pod.name} ({pod.address}) is {said.value} there"
-        )
-        if any(one.side is Side.OLD and said is Health.HEALTHY for one, said in of.items()):
-            return (Fact(Weight.BREACH, "no-healthy-new-backend", text),)
-        return (Fact(Weight.HOLD, "no-healthy-backend", f"{text}; nor is any old pod healthy there"),)
 
     def _retries(self, grown: int) -> tuple[Fact, ...]:
         self._retrying = self._retrying + 1 if grown else 0
@@ -191,10 +161,6 @@ def build(settings: Mapping[str, Any], ports: Ports) -> Signal:
     )
 
 
-def _takes_traffic(pod: Pod) -> bool:
-    return pod.ready and not pod.terminating
-
-
 def _why_unread(answer: Answer, otherwise: str) -> str:
     return answer.error or (f"HTTP {answer.status}" if answer.status != 200 else otherwise)
 
@@ -210,12 +176,3 @@ def _grown(before: Mapping[str, int], now: Mapping[str, int], name: str) -> int:
 def _panic(grown: int) -> tuple[Fact, ...]:
     text = f"the balancer is in panic: {grown} requests went to backends it knows to be bad"
     return (Fact(Weight.HOLD, "balancer-panic", text),) if grown else ()
-
-
-def _values(pods: Sequence[Pod], health: Mapping[str, Health]) -> dict[str, float]:
-    values: dict[str, float] = {}
-    for side in Side:
-        of_side = [health.get(pod.address, Health.ABSENT) for pod in pods if pod.side is side]
-        values[f"{side.value}_healthy"] = float(of_side.count(Health.HEALTHY))
-        values[f"{side.value}_total"] = float(len(of_side))
-    return values

@@ -8,21 +8,11 @@ sends traffic to backends it knows to be dead; they keep their failed marks, and
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import Any
 
-
-class Health(StrEnum):
-    """How the balancer sees a backend."""
-
-    HEALTHY = "healthy"
-    UNPROVEN = "unproven"
-    """Nothing speaks against it, and nothing for it: no active check, and no request yet."""
-    FAILING = "failing"
-    ABSENT = "absent"
-    """Not listed: no traffic can reach it."""
+from upgrader.model.backend_health import Health
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,12 +62,6 @@ def read_backends(body: bytes, cluster: str) -> tuple[Backend, ...] | None:
     if cluster not in clusters:
         return None
     return tuple(_backend(host) for host in clusters[cluster].get("host_statuses") or ())
-
-
-def worst(healths: Iterable[Health]) -> Health:
-    """Return the worst of what is said of one pod's ports; absent when nothing is."""
-    order = (Health.HEALTHY, Health.UNPROVEN, Health.FAILING)
-    return max(healths, key=order.index, default=Health.ABSENT)
 
 
 def _backend(host: Mapping[str, Any]) -> Backend:

@@ -21,6 +21,7 @@ from pydantic import (
     model_validator,
 )
 
+from upgrader.model.balancing import BALANCERS, BalancerSettings
 from upgrader.model.strict import (
     EnvName,
     GroupName,
@@ -33,7 +34,7 @@ from upgrader.model.strict import (
     not_empty,
 )
 from upgrader.model.units import BatchSize, Duration, Ratio, Share, require_growing
-from upgrader.model.watching import BALANCERS, SIGNALS, BalancerSettings, EnvoyStats, SignalSettings
+from upgrader.model.watching import SIGNALS, EnvoyStats, SignalSettings
 
 __all__ = ["BALANCERS", "SIGNALS", "STRATEGIES", "Playbook"]
 

@@ -38,6 +38,64 @@ class Signal(Protocol):
         """Stop what runs in the background."""
 
 
+class Color(StrEnum):
+    """The two places of a gateway that is upgraded by a second installation beside the first."""
+
+    BLUE = "blue"
+    """The release the playbook names under ``releases``."""
+    GREEN = "green"
+    """The place beside it, which the strategy names."""
+
+    @property
+    def other(self) -> Color:
+        """Return the other place."""
+        return Color.GREEN if self is Color.BLUE else Color.BLUE
+
+
+@dataclass(frozen=True, slots=True)
+class Split:
+    """How a balancer parts the traffic, as it says itself when asked.
+
+    Args:
+        green_ratio: The share of requests that green is to get, 0-1; ``None`` when it could not be read or
+            is just being changed.
+        error: Why it is not known, or the empty text.
+    """
+
+    green_ratio: float | None
+    error: str = ""
+
+
+class Traffic(Protocol):
+    """A balancer that also moves traffic between the two places: its `Signal` has these as well.
+
+    In this form its playbook entry names a backend of each color; its readings carry ``green_ratio`` in their
+    values while that is known, and the health of both colors' pods.
+
+    ``finest_ratio``: the smallest share above 0 it can give, and the step between shares, 0-1.
+    ``delay_seconds``: how long after an accepted change traffic may still go the old way, >= 0.
+    """
+
+    name: str
+    finest_ratio: float
+    delay_seconds: float
+
+    def split(self) -> Split:
+        """Ask the balancer how it parts traffic now; what cannot be read is a `Split` with an error."""
+
+    def move(self, green_ratio: float) -> None:
+        """Part traffic so, in one call to the balancer; 0 and 1 give all to one place, whole.
+
+        The caller asks `split` first and afterwards, paces itself, and never trusts the answer alone.
+
+        Args:
+            green_ratio: 0-1; rounded to what the balancer can give, and never to 0 or 1 unless it is that.
+
+        Raises:
+            BalancerUnwilling: It was refused, throttled or not answered; it may have happened all the same.
+        """
+
+
 SignalFactory = Callable[[Mapping[str, Any], Ports], Signal]
 
 
@@ -164,7 +222,9 @@ class StepPlan:
         gate: What must pass afterwards.
         settings: What the kind needs; JSON values.
         deadline_seconds: How long it may take, > 0; after it the step has failed.
-        new_share: The share of the gateway's pods that run the new version afterwards, 0-1.
+        new_share: The share of the gateway's pods that run the new version afterwards, 0-1; where traffic is
+            moved between two places, the new version's share of the requests.
+        patient: It waits for somebody else's API: late is doubt, which holds and then pauses, not failure.
     """
 
     id: str
@@ -173,6 +233,7 @@ class StepPlan:
     settings: Mapping[str, Any]
     deadline_seconds: float
     new_share: float = 0.0
+    patient: bool = False
 
 
 @dataclass(frozen=True)
@@ -184,12 +245,14 @@ class Scene:
         fleet: The gateway at this moment.
         measured: What preflight wrote into the journal's header.
         facts: What this step's records in the journal said so far.
+        latest: The last reading of each signal.
     """
 
     ports: Ports
     fleet: Fleet
     measured: Mapping[str, Any]
     facts: Mapping[str, Any]
+    latest: Mapping[str, Reading] = field(default_factory=dict)
 
 
 class Step(Protocol):

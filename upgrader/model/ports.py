@@ -12,6 +12,8 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any, Protocol
 
+from upgrader.errors import BalancerUnwilling
+
 Manifest = dict[str, Any]
 """A Kubernetes object as the API serves it (``apiVersion``, ``kind``, ``metadata`` …)."""
 
@@ -414,11 +416,31 @@ class Journal(Protocol):
         """Read all records, oldest first; a torn last line is dropped."""
 
 
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What to send to a URL.
+
+    Args:
+        method: ``GET``, ``POST``, ``PUT``, ``PATCH`` …
+        url: Where to.
+        body: The body; empty for none.
+        headers: Sent along; may hold credentials, never logged.
+    """
+
+    method: str
+    url: str
+    body: bytes = b""
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+
+
 class Http(Protocol):
     """Plain HTTP to something with a URL: a balancer's admin page, a provider's API."""
 
     def get(self, url: str, *, deadline_seconds: float) -> Answer:
         """Fetch once; no answer is an `Answer` with an error, never an exception."""
+
+    def send(self, request: Request, *, deadline_seconds: float) -> Answer:
+        """Send once, never again by itself; else as `get`. Without an answer it may have been taken."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -440,6 +462,14 @@ class ProbeSpec:
     timeout_seconds: float = 2.0
 
 
+def _no_credentials(provider: str) -> str:
+    raise BalancerUnwilling(f"there are no credentials for {provider} here")
+
+
+def _no_client(service: str, region: str, endpoint: str) -> Any:
+    raise BalancerUnwilling(f"there is no client for {service} here", remedy="pip install 'upgrader[aws]'")
+
+
 @dataclass(frozen=True)
 class Ports:
     """Everything a plugin may reach the world through.
@@ -451,6 +481,9 @@ class Ports:
         http: Plain HTTP.
         sweep: Makes a reader of many pods; takes ``auto``, ``direct``, ``portforward`` or ``apiserver``.
         prober: Makes a background prober.
+        token: Gives a bearer token for a provider's API (``gcp``, ``azure``), from where its own tools find
+            their credentials. Raises `BalancerUnwilling` when there are none.
+        aws: Makes boto3's client of a service: its name, region and endpoint (empty for AWS's own).
     """
 
     clock: Clock
@@ -459,3 +492,5 @@ class Ports:
     http: Http
     sweep: Callable[[str], Sweep]
     prober: Callable[[ProbeSpec], Prober]
+    token: Callable[[str], str] = field(default=_no_credentials, repr=False)
+    aws: Callable[[str, str, str], Any] = field(default=_no_client, repr=False)

@@ -1,4 +1,4 @@
-"""The playbook's signals and balancers: their kinds, and the keys of those that ship with us."""
+"""The playbook's signals: their kinds, and the keys of those that ship with us."""
 
 from __future__ import annotations
 
@@ -19,21 +19,11 @@ from pydantic import (
     field_validator,
 )
 
-from upgrader.model.strict import EnvName, Strict, Text, nearest
+from upgrader.model.strict import EnvName, Strict, nearest
 from upgrader.model.units import Duration, Rate
 
 SIGNALS: Final = ("rollout", "envoy_stats", "synthetic")
 SIGNALS_NOT_YET: Final = ("prometheus", "datadog", "access_log")
-BALANCERS: Final = ("envoy",)
-BALANCERS_NOT_YET: Final = (
-    "gcp_neg",
-    "aws_target_group",
-    "azure",
-    "haproxy",
-    "gateway_api",
-    "gloo",
-    "istio",
-)
 
 
 def _url(value: str) -> str:
@@ -53,20 +43,22 @@ Url = Annotated[str, AfterValidator(_url)]
 Port = Annotated[StrictInt, Field(ge=1, le=65535)]
 
 
-class _Watching(Strict):
+class Watching(Strict):
+    """What watches: a signal or a balancer."""
+
     @property
     def settings(self) -> dict[str, Any]:
         """All keys but ``kind``, as Python values: what the plugin's ``build`` is given."""
         return {key: value for key, value in self if key != "kind"}
 
 
-class Rollout(_Watching):
+class Rollout(Watching):
     """Readiness of the pods, from a watch. It has no keys."""
 
     kind: Literal["rollout"]
 
 
-class EnvoyStats(_Watching):
+class EnvoyStats(Watching):
     """Request counters straight from each Envoy, every second."""
 
     kind: Literal["envoy_stats"]
@@ -95,7 +87,7 @@ HeaderValue = Annotated[
 ]
 
 
-class Synthetic(_Watching):
+class Synthetic(Watching):
     """Requests of our own through the front door, and what each must answer."""
 
     kind: Literal["synthetic"]
@@ -130,34 +122,9 @@ class Synthetic(_Watching):
         return headers
 
 
-class HealthCheck(Strict):
-    """How a balancer asks the pods by itself whether they are well."""
+class ForeignPlugin(Watching):
+    """What somebody else's package brings."""
 
-    interval: Duration = Field(description="Time between two checks of one pod. Required.")
-    unhealthy: Annotated[StrictInt, Field(ge=1)] = Field(
-        description="So many bad answers in a row take a pod out. Required."
-    )
-
-
-class EnvoyBalancer(_Watching):
-    """An Envoy in front of the gateway, asked by its admin page how it sees each backend."""
-
-    kind: Literal["envoy"]
-    admin: Url = Field(description="Its admin page, such as http://10.0.0.5:9901. Required.")
-    cluster: Text = Field(description="The cluster that holds the gateway's pods. Required.")
-    settle: Duration = Field(
-        timedelta(seconds=30),
-        description="How long after Ready a pod may take to be healthy there before that is a fact against "
-        "it. Default 30s, for balancers that answer at once; clouds need minutes.",
-    )
-    health_check: HealthCheck | None = Field(
-        None,
-        description="Its own health checks: a pod that leaves must drain longer than they take to notice. "
-        "Default none: only endpoints tell it.",
-    )
-
-
-class _Plugin(_Watching):
     model_config = ConfigDict(frozen=True, extra="allow", hide_input_in_errors=True)
 
     place: ClassVar[str]
@@ -178,7 +145,7 @@ class _Plugin(_Watching):
         raise ValueError(f"unknown kind; there is: {', '.join(known)}{nearest(kind, known)}")
 
 
-class PluginSignal(_Plugin):
+class PluginSignal(ForeignPlugin):
     """A signal that somebody else's package brings; it validates its own keys."""
 
     place = "signals"
@@ -186,15 +153,9 @@ class PluginSignal(_Plugin):
     later = SIGNALS_NOT_YET
 
 
-class PluginBalancer(_Plugin):
-    """A balancer that somebody else's package brings; it validates its own keys."""
+def by_kind(ours: tuple[str, ...]) -> Callable[[object], str]:
+    """Return what tells pydantic which class an entry is of: one of ours by its kind, else a plugin's."""
 
-    place = "balancers"
-    ours = BALANCERS
-    later = BALANCERS_NOT_YET
-
-
-def _by_kind(ours: tuple[str, ...]) -> Callable[[object], str]:
     def tag(value: object) -> str:
         kind = value.get("kind") if isinstance(value, Mapping) else getattr(value, "kind", None)
         return kind if isinstance(kind, str) and kind in ours else "plugin"
@@ -207,9 +168,5 @@ SignalSettings = Annotated[
     | Annotated[EnvoyStats, Tag("envoy_stats")]
     | Annotated[Synthetic, Tag("synthetic")]
     | Annotated[PluginSignal, Tag("plugin")],
-    Discriminator(_by_kind(SIGNALS)),
-]
-BalancerSettings = Annotated[
-    Annotated[EnvoyBalancer, Tag("envoy")] | Annotated[PluginBalancer, Tag("plugin")],
-    Discriminator(_by_kind(BALANCERS)),
+    Discriminator(by_kind(SIGNALS)),
 ]

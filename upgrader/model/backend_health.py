@@ -1,0 +1,122 @@
+"""Does a balancer take new pods in? One rule for every balancer, whatever it calls its states. Pure.
+
+What counts is the balancer's own word on each backend: readiness in Kubernetes is not that.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from enum import StrEnum
+from typing import Final
+
+from upgrader.model.fleet import Fleet, Pod, Side
+from upgrader.model.reading import Fact, Weight
+
+LOOKS_TO_BELIEVE: Final = 3
+"""So many looks in a row without a healthy new backend are a fact; fewer may be one failed check."""
+
+
+class Health(StrEnum):
+    """How a balancer sees a backend."""
+
+    HEALTHY = "healthy"
+    UNPROVEN = "unproven"
+    """Nothing speaks against it, and nothing for it: no active check, or none that has come to an end yet."""
+    UNKNOWN = "unknown"
+    """The balancer does not know, says a word we do not, or fails open: neither good nor bad."""
+    LEAVING = "leaving"
+    """It gets nothing new, and is let go of in time."""
+    FAILING = "failing"
+    ABSENT = "absent"
+    """Not listed: no traffic can reach it."""
+
+
+_FROM_GOOD_TO_BAD = (Health.HEALTHY, Health.UNPROVEN, Health.LEAVING, Health.UNKNOWN, Health.FAILING)
+
+
+def worst(healths: Iterable[Health]) -> Health:
+    """Return the worst of what is said of one pod's ports; absent when nothing is."""
+    return max(healths, key=_FROM_GOOD_TO_BAD.index, default=Health.ABSENT)
+
+
+class Intake:
+    """Follows, look by look, whether a balancer takes new pods in.
+
+    Args:
+        balancer: What it is called in sentences.
+        settle_seconds: How long after Ready a pod may take to be healthy there before that is a fact, >= 0.
+    """
+
+    def __init__(self, balancer: str, *, settle_seconds: float) -> None:
+        self._balancer = balancer
+        self._settle = settle_seconds
+        self._workloads: frozenset[str] = frozenset()
+        self._ready_since: dict[str, float] = {}
+        self._without = 0
+        self._unknown = 0
+
+    @property
+    def knows_any(self) -> bool:
+        """Tell whether a pod of the gateway was ever listed."""
+        return bool(self._workloads)
+
+    def serving(self, fleet: Fleet, listed: Collection[str]) -> tuple[Pod, ...]:
+        """Return the pods that should take traffic there: Ready ones of a workload that it lists or listed.
+
+        Args:
+            fleet: The gateway.
+            listed: IPs the balancer lists.
+        """
+        self._workloads |= {pod.workload for pod in fleet.pods if pod.address in listed}
+        return tuple(pod for pod in fleet.pods if pod.workload in self._workloads and _takes_traffic(pod))
+
+    def facts(self, pods: Sequence[Pod], health: Mapping[str, Health], *, now: float) -> tuple[Fact, ...]:
+        """Say so when no new pod is taken in though each had its time, or when the balancer does not know.
+
+        A pod's time runs from when we first saw it Ready: the operator's clock may differ from the cluster's.
+
+        Args:
+            pods: What `serving` returned.
+            health: Of each IP that is listed.
+            now: Monotonic seconds.
+        """
+        self._ready_since = {pod.uid: self._ready_since.get(pod.uid, now) for pod in pods}
+        of = {pod: health.get(pod.address, Health.ABSENT) for pod in pods}
+        new = {pod: said for pod, said in of.items() if pod.side is Side.NEW}
+        settled = {pod: said for pod, said in new.items() if now - self._ready_since[pod.uid] >= self._settle}
+        unknown = [pod for pod, said in of.items() if said is Health.UNKNOWN]
+        self._unknown = self._unknown + 1 if unknown else 0
+        bad = all(said in (Health.FAILING, Health.ABSENT) for said in settled.values())
+        is_bad = bool(settled) and bad and Health.HEALTHY not in new.values()
+        self._without = self._without + 1 if is_bad else 0
+        if self._without >= LOOKS_TO_BELIEVE:
+            return (self._none_taken_in(of, settled),)
+        if self._unknown >= LOOKS_TO_BELIEVE:
+            known = f"{len(unknown)} of {len(pods)} pods, {unknown[0].name} among them"
+            text = f"{self._balancer} does not know the health of {known}"
+            return (Fact(Weight.HOLD, "backend-unknown", text),)
+        return ()
+
+    def _none_taken_in(self, of: Mapping[Pod, Health], settled: Mapping[Pod, Health]) -> Fact:
+        pod, said = next(iter(settled.items()))
+        text = (
+            f"{self._balancer} takes in none of {len(settled)} new pods that were Ready for more than "
+            f"{self._settle:g} s; {pod.name} ({pod.address}) is {said.value} there"
+        )
+        if any(one.side is Side.OLD and said is Health.HEALTHY for one, said in of.items()):
+            return Fact(Weight.BREACH, "no-healthy-new-backend", text)
+        return Fact(Weight.HOLD, "no-healthy-backend", f"{text}; nor is any old pod healthy there")
+
+
+def counted(pods: Sequence[Pod], health: Mapping[str, Health]) -> dict[str, float]:
+    """Return the numbers every balancer's reading carries: healthy pods and all, of each side."""
+    values: dict[str, float] = {}
+    for side in Side:
+        of_side = [health.get(pod.address, Health.ABSENT) for pod in pods if pod.side is side]
+        values[f"{side.value}_healthy"] = float(of_side.count(Health.HEALTHY))
+        values[f"{side.value}_total"] = float(len(of_side))
+    return values
+
+
+def _takes_traffic(pod: Pod) -> bool:
+    return pod.ready and not pod.terminating

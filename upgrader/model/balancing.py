@@ -1,0 +1,68 @@
+"""The playbook's balancers: their kinds, and the keys of those that ship with us.
+
+Where a second installation stands beside the first (strategies ``canary`` and ``blue_green``), the key that
+names the backend of the gateway is blue's, and ``green`` names the other place's in the same words.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Annotated, Final, Literal
+
+from pydantic import Discriminator, Field, StrictInt, Tag
+
+from upgrader.model.strict import Strict, Text
+from upgrader.model.units import Duration
+from upgrader.model.watching import ForeignPlugin, Url, Watching, by_kind
+
+BALANCERS: Final = ("envoy",)
+BALANCERS_NOT_YET: Final = (
+    "gcp_neg",
+    "aws_target_group",
+    "azure",
+    "haproxy",
+    "gateway_api",
+    "gloo",
+    "istio",
+)
+
+
+class HealthCheck(Strict):
+    """How a balancer asks the pods by itself whether they are well."""
+
+    interval: Duration = Field(description="Time between two checks of one pod. Required.")
+    unhealthy: Annotated[StrictInt, Field(ge=1)] = Field(
+        description="So many bad answers in a row take a pod out. Required."
+    )
+
+
+class EnvoyBalancer(Watching):
+    """An Envoy in front of the gateway, asked by its admin page how it sees each backend."""
+
+    kind: Literal["envoy"]
+    admin: Url = Field(description="Its admin page, such as http://10.0.0.5:9901. Required.")
+    cluster: Text = Field(description="The cluster that holds the gateway's pods. Required.")
+    settle: Duration = Field(
+        timedelta(seconds=30),
+        description="How long after Ready a pod may take to be healthy there before that is a fact against "
+        "it. Default 30s, for balancers that answer at once; clouds need minutes.",
+    )
+    health_check: HealthCheck | None = Field(
+        None,
+        description="Its own health checks: a pod that leaves must drain longer than they take to notice. "
+        "Default none: only endpoints tell it.",
+    )
+
+
+class PluginBalancer(ForeignPlugin):
+    """A balancer that somebody else's package brings; it validates its own keys."""
+
+    place = "balancers"
+    ours = BALANCERS
+    later = BALANCERS_NOT_YET
+
+
+BalancerSettings = Annotated[
+    Annotated[EnvoyBalancer, Tag("envoy")] | Annotated[PluginBalancer, Tag("plugin")],
+    Discriminator(by_kind(BALANCERS)),
+]
