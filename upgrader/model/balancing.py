@@ -7,11 +7,11 @@ names the backend of the gateway is blue's, and ``green`` names the other place'
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import Annotated, Final, Literal
+from typing import Annotated, Final, Literal, Self
 
-from pydantic import Discriminator, Field, StrictInt, Tag
+from pydantic import Discriminator, Field, StrictInt, Tag, model_validator
 
-from upgrader.model.strict import Strict, Text
+from upgrader.model.strict import Strict, Text, at_fault
 from upgrader.model.units import Duration
 from upgrader.model.watching import ForeignPlugin, Url, Watching, by_kind
 
@@ -42,6 +42,15 @@ class EnvoyBalancer(Watching):
     kind: Literal["envoy"]
     admin: Url = Field(description="Its admin page, such as http://10.0.0.5:9901. Required.")
     cluster: Text = Field(description="The cluster that holds the gateway's pods. Required.")
+    green: Text | None = Field(
+        None,
+        description="The cluster of the green place, to move traffic to. Default none: it tells health only.",
+    )
+    split: Text | None = Field(
+        None,
+        description="The runtime_key_prefix in the weighted_clusters of its routes to both clusters. "
+        "Required with green.",
+    )
     settle: Duration = Field(
         timedelta(seconds=30),
         description="How long after Ready a pod may take to be healthy there before that is a fact against "
@@ -52,6 +61,15 @@ class EnvoyBalancer(Watching):
         description="Its own health checks: a pod that leaves must drain longer than they take to notice. "
         "Default none: only endpoints tell it.",
     )
+
+    @model_validator(mode="after")
+    def _both_or_neither(self) -> Self:
+        if bool(self.green) != bool(self.split):
+            missing, there = ("split", "green") if self.green else ("green", "split")
+            raise at_fault((there,), f"needs {missing} beside it: both or neither")
+        if self.green == self.cluster:
+            raise at_fault(("green",), "must be another cluster than `cluster`")
+        return self
 
 
 class PluginBalancer(ForeignPlugin):
