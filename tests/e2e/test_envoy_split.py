@@ -24,7 +24,7 @@ from upgrader.errors import BalancerUnwilling
 from upgrader.lab.front import envoy
 from upgrader.lab.front.bootstrap import CLUSTER, GREEN_CLUSTER, SPLIT, Address, Front, bootstrap
 from upgrader.lab.front.endpoints import write_endpoints
-from upgrader.lab.rehearse.access_logs import OK, Tail, read_line
+from upgrader.lab.rehearse.access_logs import OK, Line, Tail, read_line
 from upgrader.model.fleet import Fleet, Side
 from upgrader.model.plugins import Split
 from upgrader.model.ports import Ports
@@ -118,6 +118,20 @@ def _answers(connection: socket.socket, count: int) -> Counter[str]:
     return Counter(name.decode() for name in re.findall(rb"<(\w+)>", text))
 
 
+def logged(front: Front, count: int) -> list[Line | None]:
+    """Return the lines of the front's access log, as the rehearsal reads them, once so many are there."""
+    log, lines = Tail(front.access_log), list[str]()
+
+    def is_whole() -> bool:
+        lines.extend(log.lines())
+        return len(lines) >= count
+
+    wait_for(is_whole)  # Envoy writes its log each 100 ms
+    log.close()
+    assert len(lines) == count
+    return [read_line(line) for line in lines]
+
+
 def traffic(**changes: str) -> EnvoyTraffic:
     settings = {"admin": f"http://{ADMIN.host}:{ADMIN.port}", "cluster": CLUSTER, "green": GREEN_CLUSTER}
     made = balancers.build(settings | {"split": SPLIT} | changes, PORTS)
@@ -143,11 +157,8 @@ def test_traffic_follows_each_share_and_is_back_at_once(front: Front) -> None:
     assert 0 < found[0.001] < 0.004  # none of 16,000: once in 8 million runs
     assert found[0.25] == pytest.approx(0.25, abs=0.04)  # six standard deviations
     assert counters("upstream_rq_total") == {CLUSTER: sent["blue"], GREEN_CLUSTER: sent["green"]}
-    log = Tail(front.access_log)
-    lines: list[str] = []
-    wait_for(lambda: len(lines) + len(new := log.lines()) == sent.total() or bool(lines.extend(new)))
-    log.close()
-    assert all(line and line.outcome == OK and line.answered for line in map(read_line, lines))
+    lines = logged(front, sent.total())
+    assert all(line and line.outcome == OK and line.answered for line in lines)
 
 
 def test_both_places_are_healthy_before_green_gets_anything(front: Front) -> None:

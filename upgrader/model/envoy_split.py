@@ -21,6 +21,9 @@ TOTAL: Final = 10_000
 """The sum of the weights we set: shares down to 0.01 %, a tenth of the finest rung of a canary."""
 FINEST_RATIO: Final = 1 / TOTAL
 _LARGEST_SUM: Final = 2**32 - 1
+ADMIN_LAYER_REMEDY: Final = (
+    "add an admin_layer as the last of layered_runtime in its bootstrap, and restart it"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,6 +141,20 @@ def _is_asked_for(route: Mapping[str, Any]) -> bool:
 
 def _name(route: Mapping[str, Any]) -> str:
     return f"route {route.get('name') or json.dumps(route.get('match') or {})}"
+
+
+def has_admin_layer(body: bytes) -> bool | None:
+    """Tell whether runtime keys can be set, off ``/config_dump?mask=bootstrap.layered_runtime``.
+
+    Returns:
+        ``None`` when it is no such page. Without such a layer Envoy 1.40.0 answers 503 to every change.
+    """
+    try:
+        bootstraps = [one["bootstrap"] for one in json.loads(body)["configs"]]
+        layers = [layer for one in bootstraps for layer in one.get("layered_runtime", {}).get("layers", ())]
+        return any("admin_layer" in layer for layer in layers)
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return None
 
 
 def read_runtime(body: bytes) -> Mapping[str, str] | None:
