@@ -161,6 +161,13 @@ def test_both_weights_are_set_in_one_call() -> None:
     assert bench.posted() == [f"{MODIFY}front.edge=9990&front.edge-green=10"]
 
 
+def test_an_operator_can_do_the_same_by_hand() -> None:
+    """The query holds a character that means something to a shell."""
+    command = Bench().balancer.by_hand(0)
+
+    assert command.endswith(f"--request POST '{MODIFY}front.edge=10000&front.edge-green=0'")
+
+
 def test_what_is_in_force_is_read_back() -> None:
     bench = Bench()
     bench.balancer.move(0.25)
@@ -260,6 +267,18 @@ def test_the_way_back_does_not_hang_on_the_page_of_routes() -> None:
 
     bench.balancer.move(0)
 
+    assert bench.posted() == [f"{MODIFY}front.edge=10000&front.edge-green=0"]
+
+
+def test_the_way_back_does_not_hang_on_a_route_that_somebody_added() -> None:
+    """The split is not known any more; what obeys still goes back."""
+    bench = Bench()
+    past = {"match": {"prefix": "/new"}, "route": {"cluster": "edge-green"}}
+    bench.http.pages[STATIC] = json.dumps({"configs": [{"route_config": {"routes": [past]}}]}).encode()
+
+    bench.balancer.move(0)
+
+    assert "past the split" in bench.balancer.split().error
     assert bench.posted() == [f"{MODIFY}front.edge=10000&front.edge-green=0"]
 
 

@@ -11,6 +11,7 @@ brings back the weights it is configured with.
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from datetime import timedelta
@@ -259,16 +260,21 @@ class EnvoyTraffic(EnvoyBalancer):
             green_ratio: 0-1; rounded to `finest_ratio`, and to 0 or 1 only where it is that.
 
         Raises:
-            BalancerUnwilling: It was refused or not answered, or no route would obey.
+            BalancerUnwilling: It was refused or not answered, or no route obeys.
         """
         self._pages.begin()
         found = self._routes()
-        # Routes that cannot be read now are no reason to stay: the way back must not hang on that page.
-        if isinstance(found, Routed) and found.error:
+        # The way back must not hang on a page that cannot be read now, nor on a route that somebody added.
+        if isinstance(found, Routed) and not found.weights:
             raise BalancerUnwilling(f"{self.name}: {found.error}", remedy=found.remedy)
         answer = self._pages.ask(move_path(self._places, green_ratio), method="POST")
         if answer.status != 200:
             raise BalancerUnwilling(f"{self.name}: {_why_unread(answer)}", remedy=_remedy(answer))
+
+    def by_hand(self, green_ratio: float) -> str:
+        """Return the command that sets both weights so, for an operator without this tool."""
+        url = self._pages.url(move_path(self._places, green_ratio))
+        return f"curl --fail --silent --show-error --request POST {shlex.quote(url)}"
 
     def _split(self) -> Split:
         found = self._routes()

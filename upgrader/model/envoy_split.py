@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 from urllib.parse import quote
 
@@ -50,8 +50,8 @@ class Routed:
     """What the routes make of the two places.
 
     Args:
-        weights: The weights (blue, green) that the routes are configured with; each pair once.
-        error: Why traffic cannot be parted by them, or the empty text.
+        weights: The weights (blue, green) that the routes which obey are configured with; each pair once.
+        error: Why traffic is not parted by them alone, or the empty text.
         remedy: What to change then.
     """
 
@@ -94,20 +94,23 @@ def routed(routes: Iterable[Mapping[str, Any]], places: Places) -> Routed:
     """
     weights: set[tuple[int, int]] = set()
     beside: list[str] = []
+    others: Routed | None = None
     both = {places.blue, places.green}
     for route in routes:
         parts = route["route"].get("weighted_clusters") or {}
         of = [(str(one.get("name")), int(one.get("weight") or 0)) for one in parts.get("clusters") or ()]
         named = [name for name, _ in of] or [str(route["route"].get("cluster"))]
-        if of and parts.get("runtime_key_prefix") == places.prefix:
-            if sorted(named) != sorted(both):
-                return _among_others(route, named, places)
+        obeys = bool(of) and parts.get("runtime_key_prefix") == places.prefix
+        if obeys and sorted(named) == sorted(both):
             weights.add((dict(of)[places.blue], dict(of)[places.green]))
+        elif obeys:
+            others = others or _among_others(route, named, places)
         elif both & set(named) and not _is_asked_for(route):
             beside.append(_name(route))
     if not weights:
-        return _unused(places)
-    return _past(beside, places) if beside else Routed(frozenset(weights))
+        return others or _unused(places)
+    wrong = others or (_past(beside, places) if beside else Routed())
+    return replace(wrong, weights=frozenset(weights))
 
 
 def _among_others(route: Mapping[str, Any], named: list[str], places: Places) -> Routed:
