@@ -91,7 +91,6 @@ class Wiring:
         )
         return HelmRelease.of(
             target,
-            kube=self.kube,
             scope=self.kube.is_namespaced,
             redactor=self.flags.redactor,
             environment=self.flags.environ,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import signal
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import pytest
 
@@ -16,7 +16,7 @@ from upgrader.adapters.helm_values import Values
 from upgrader.adapters.redaction import Redactor
 from upgrader.adapters.shell import Output
 from upgrader.errors import ProgramFailed, Refused
-from upgrader.model.ports import Chart, Kube, Process, ReleaseStatus
+from upgrader.model.ports import Chart, Process, ReleaseStatus
 
 CHART = Chart(Path("/run/chart/gw-2.0.0.tgz"), "gw", "2.0.0", "sha256:1")
 ENVIRONMENT = {
@@ -50,7 +50,7 @@ def release(shell: ScriptedHelm, folder: Path, **more: Any) -> HelmRelease:
     helm = program(shell, folder)
     values = Values((), {"global.licence": "LICENCE"})
     target = Target(helm.place, folder, "charts/gw", values=values, **more)
-    return HelmRelease(target, helm=helm, kube=cast(Kube, None), scope=lambda *_: True)
+    return HelmRelease(target, helm=helm, scope=lambda *_: True)
 
 
 def helm4(**more: Any) -> ScriptedHelm:
