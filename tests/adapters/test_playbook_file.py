@@ -113,6 +113,15 @@ def test_a_header_from_the_environment_reaches_the_signal_as_a_secret(folder: Pa
     assert "kind" not in settings
 
 
+def test_probes_that_differ_in_their_host_have_names_of_their_own(folder: Path) -> None:
+    other = "  - {kind: synthetic, url: https://eu.example.com/orders, expect: 401}\n"
+    loaded = load_text(folder, changed("balancers:", f"{other}balancers:"))
+
+    names = [loaded.settings(one).get("name") for one in loaded.playbook.signals]
+
+    assert names == [None, "synthetic 401 api.example.com/orders", "synthetic 401 eu.example.com/orders"]
+
+
 def test_the_design_example_is_refused_for_exactly_what_is_not_there_yet(folder: Path) -> None:
     """Prometheus and the cloud balancer, both named at once."""
     error = refusal(folder, DESIGN)
@@ -229,6 +238,13 @@ REFUSED: dict[str, Mistake] = {
     "url-half": ("https://api", "api", 16, "signals[1].url", "whole URL"),
     "url-with-password": ("https://api", "https://u:p@api", 16, "signals[1].url", "no credentials in a URL"),
     "expect-no-status": ("expect: 401", "expect: 42", 18, "signals[1].expect", "100"),
+    "probe-twice": (
+        "balancers:",
+        '  - {kind: synthetic, expect: 401, url: "https://api.example.com/orders", rate: 5/s}\nbalancers:',
+        19,
+        "signals[2].url",
+        "the same probe as signals[1]",
+    ),
     "header-name": ("expect: 401", 'headers: {"x y": a}', 18, "signals[1].headers", "no header name"),
     "header-number": ("expect: 401", "headers: {x: 5}", 18, "signals[1].headers.x", "must be a mapping"),
     "header-misspelt": (
