@@ -116,20 +116,24 @@ class HelmRelease:
             if not self._exists():
                 return ()
             text = self._helm.read(asked)
-        return tuple(sorted(map(revision_of, json.loads(text)), key=lambda revision: revision.number))
+        with self._helm.understood(asked, text):
+            return tuple(sorted(map(revision_of, json.loads(text)), key=lambda revision: revision.number))
 
     def _exists(self) -> bool:
         every = ["--all"] if "all" in self._helm.list_flags else []
         asked = ["list", "--filter", f"^{re.escape(self._name)}$", *every, "--output", "json"]
-        return bool(json.loads(self._helm.read(asked)))
+        text = self._helm.read(asked)
+        with self._helm.understood(asked, text):
+            return bool(json.loads(text))
 
     def rendered(self, revision: int) -> Rendered:
         """Return what a revision of the history holds; a revision never changes, so it is asked for once."""
         if revision not in self._renderings:
-            asked = [self._name, "--revision", str(revision)]
-            manifest = self._helm.read(["get", "manifest", *asked])
-            hooks = self._helm.read(["get", "hooks", *asked])
-            self._renderings[revision] = self._render(manifest, [hooks])
+            of = [self._name, "--revision", str(revision)]
+            asked = ["get", "manifest", *of]
+            manifest, hooks = self._helm.read(asked), self._helm.read(["get", "hooks", *of])
+            with self._helm.understood(asked, manifest):
+                self._renderings[revision] = self._render(manifest, [hooks])
         return self._renderings[revision]
 
     def _render(self, manifest: str, hooks: Sequence[str]) -> Rendered:
@@ -145,7 +149,9 @@ class HelmRelease:
         if "server-side" not in self._helm.rollback_flags:
             return "csa"
         asked = ["get", "metadata", self._name, "--revision", str(revision), "--output", "json"]
-        return str(json.loads(self._helm.read(asked)).get("applyMethod") or "csa")
+        text = self._helm.read(asked)
+        with self._helm.understood(asked, text):
+            return str(json.loads(text).get("applyMethod") or "csa")
 
     def pull(self) -> Chart:
         """Fetch the playbook's target chart once into the run's folder and pin it by digest."""
@@ -176,9 +182,11 @@ class HelmRelease:
         dry = "--dry-run=server" if self._helm.upgrade_flags.get("dry-run") else "--dry-run"
         self._write_values()
         asked = [*arguments(), dry, "--output", "json"]
-        release = json.loads(self._helm.read(asked, deadline_seconds=PLAN_SECONDS))
-        hooks = [str(hook["manifest"]) for hook in release.get("hooks") or ()]
-        return self._render(str(release["manifest"]), hooks)
+        text = self._helm.read(asked, deadline_seconds=PLAN_SECONDS)
+        with self._helm.understood(asked, text):
+            release = json.loads(text)
+            hooks = [str(hook["manifest"]) for hook in release.get("hooks") or ()]
+            return self._render(str(release["manifest"]), hooks)
 
     def start_upgrade(self, chart: Chart, *, labels: Mapping[str, str]) -> Process:
         """Start ``helm upgrade`` in a session of its own and return at once."""
@@ -232,8 +240,10 @@ class HelmRelease:
                 f"release {self._name} has no deployed revision to take values from",
                 remedy="name the values files in the playbook (values.files)",
             )
-        text = self._helm.read(["get", "values", self._name, "--revision", str(good), "--output", "json"])
-        return json.dumps(json.loads(text) or {})
+        asked = ["get", "values", self._name, "--revision", str(good), "--output", "json"]
+        text = self._helm.read(asked)
+        with self._helm.understood(asked, text):
+            return json.dumps(dict(json.loads(text) or {}))
 
     def _upgrade_arguments(self, chart: Chart) -> list[str]:
         values = [word for path in self._values.paths() for word in ("--values", str(path))]

@@ -112,7 +112,8 @@ def _rendered(ports: Ports, chart: Chart) -> Rendered:
     except ProgramFailed as failure:
         raise Refused(
             f"Helm cannot plan the upgrade to {chart.name} {chart.version}: {failure.output or failure.what}",
-            remedy="correct the chart or its values; a kind that is not served needs its CRD first",
+            remedy=failure.remedy
+            or "correct the chart or its values; a kind that is not served needs its CRD first",
         ) from failure
 
 
