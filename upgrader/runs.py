@@ -10,7 +10,7 @@ from typing import Any
 
 from upgrader.context import JOURNAL, Bench, Plan, bench, header, lease, load_playbook, world
 from upgrader.engine import Engine
-from upgrader.errors import PlaybookInvalid, Refused
+from upgrader.errors import JournalDamaged, PlaybookInvalid, Refused
 from upgrader.flags import Flags
 from upgrader.flow.recorder import Recorder
 from upgrader.model.plugins import Color
@@ -143,8 +143,18 @@ def every_run(flags: Flags) -> list[str]:
 
 
 def header_of(flags: Flags, run: str) -> dict[str, Any]:
-    """Return the header of a run's journal."""
-    return dict(lines(flags, run)[0]["body"])
+    """Return the header of a run's journal.
+
+    Raises:
+        JournalDamaged: It has none: the process died before it could write it, and touched nothing.
+    """
+    records = lines(flags, run)
+    if not records:
+        raise JournalDamaged(
+            f"the journal of run {run} is empty: it ended before it touched anything but its Lease",
+            remedy="start a new run; where that is refused, delete the Lease that is named",
+        )
+    return dict(records[0]["body"])
 
 
 def read(flags: Flags, run: str) -> Run:
