@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner, Result
 
+from tests.report.journals import chapters
 from upgrader import runs
 from upgrader.adapters.journal import encoded
 from upgrader.cli import app
 from upgrader.errors import JournalDamaged
 from upgrader.model.phase import Phase
-from upgrader.model.run import fold
 
 
 def call(*words: str | Path) -> Result:
@@ -27,7 +27,7 @@ def cut(tmp_path: Path) -> Callable[[Phase], Path]:
 
     def journal(phase: Phase) -> Path:
         lines = runs.recorded()
-        number = next(n for n in range(1, len(lines) + 1) if fold(lines[:n]).phase is phase)
+        number = next(n for n, (run, _) in enumerate(chapters(lines), start=1) if run.phase is phase)
         file = tmp_path / "journal.jsonl"
         file.write_bytes(b"".join(encoded(line) + b"\n" for line in lines[:number]) + b'{"at":1')
         return file
@@ -61,12 +61,14 @@ def test_a_record_that_ends_in_mid_run_is_replayed_and_told_as_such(
 
 @pytest.mark.parametrize("phase", IN_MID_RUN)
 def test_a_run_in_mid_run_has_a_status_and_is_explained(cut: Callable[[Phase], Path], phase: Phase) -> None:
-    status = call("status", cut(phase))
+    """Without any cluster, too."""
+    status = call("status", cut(phase), "--kubeconfig", "/nowhere/kubeconfig")
     explained = call("explain", cut(phase))
 
     assert (status.exit_code, explained.exit_code) == (0, 0), status.output + explained.output
     assert f"phase     {phase.value.replace('_', ' ')} since" in status.output
     assert "if no process drives it any more" in status.output
+    assert "lease     not known: cannot use kubeconfig /nowhere/kubeconfig" in status.output
     assert "all equal" in explained.output
 
 

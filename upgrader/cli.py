@@ -258,16 +258,22 @@ def abort(
 
 
 @app.command()
-def status(run: RunId = "", output: Output = "text", state: State = None) -> None:
-    """Say where a run stands, and how to undo it without this tool."""
+def status(
+    run: RunId = "",
+    kubeconfig: Kubeconfig = "",
+    context: Context = "",
+    output: Output = "text",
+    state: State = None,
+) -> None:
+    """Say where a run stands, who drives it if the cluster tells, and how to undo it without this tool."""
     from upgrader import runs
     from upgrader.model.undo import undo_commands
     from upgrader.report.status import status_body, status_text
 
-    flags = _flags(state)
+    flags = _flags(state, kubeconfig, context)
     seen = runs.read(flags, run or runs.latest(flags))
     render = status_body if output == "json" else status_text
-    said = render(seen, undo=undo_commands(seen))
+    said = render(seen, undo=undo_commands(seen), lease=runs.lease_told(flags, seen))
     typer.echo(json.dumps(said, indent=2) if output == "json" else said)
 
 
