@@ -69,7 +69,9 @@ class EnvoyStats(Watching):
         description="How the proxies are reached. Default auto: the fastest way that works, named by doctor.",
     )
     group: str | None = Field(
-        None, description="The group of workloads that are Envoys. Default: the groups with a service."
+        None,
+        description="The group of workloads that are Envoys. Default: the groups with a service; where none "
+        "has one, whatever answers as an Envoy.",
     )
 
 
