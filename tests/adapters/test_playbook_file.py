@@ -113,32 +113,6 @@ def test_a_header_from_the_environment_reaches_the_signal_as_a_secret(folder: Pa
     assert "kind" not in settings
 
 
-def test_probes_that_differ_in_their_host_have_names_of_their_own(folder: Path) -> None:
-    other = "  - {kind: synthetic, url: https://eu.example.com/orders, expect: 401}\n"
-    loaded = load_text(folder, changed("balancers:", f"{other}balancers:"))
-
-    names = [loaded.settings(one).get("name") for one in loaded.playbook.signals]
-
-    assert names == [None, "synthetic 401 api.example.com/orders", "synthetic 401 eu.example.com/orders"]
-
-
-SERVED = (", service: gateway-proxy}", ', service: b}\n      auth: {selector: "a=b", service: c}')
-GROUPS: dict[str, tuple[str, object]] = {
-    "one with a service": (GOOD, ("proxies",)),
-    "two with one": (GOOD.replace(*SERVED), ("proxies", "auth")),
-    "none with one": (GOOD.replace(", service: gateway-proxy}", "}"), ()),
-    "named": (GOOD.replace("reach: auto", "group: control_plane"), "control_plane"),
-}
-
-
-@pytest.mark.parametrize(("text", "group"), GROUPS.values(), ids=GROUPS)
-def test_counters_are_read_of_the_groups_with_a_service(folder: Path, text: str, group: object) -> None:
-    """Unless the playbook names one; where no group has a service, the signal finds out whom to read."""
-    loaded = load_text(folder, text)
-
-    assert loaded.settings(loaded.playbook.signals[0])["group"] == group
-
-
 def test_the_design_example_is_refused_for_exactly_what_is_not_there_yet(folder: Path) -> None:
     """Prometheus and the cloud balancer, both named at once."""
     error = refusal(folder, DESIGN)
