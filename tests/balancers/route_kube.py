@@ -44,10 +44,14 @@ class RouteKube:
     patches: list[list[dict[str, Any]]] = field(default_factory=list)
     watched: list[tuple[Sequence[tuple[str, str]], str]] = field(default_factory=list)
     watcher: FakeWatch | None = None
+    absent: tuple[Ref, ...] = ()
+    """Backends that are not there; all others are."""
 
     def get(self, ref: Ref) -> Manifest | None:
         if self.fails:
             raise self.fails
+        if ref.kind in ("Service", "Upstream"):
+            return None if ref in self.absent else {"kind": ref.kind}
         found = deepcopy(self.route) if self.route and Ref.of(self.route) == ref else None
         if self.meanwhile and self.route:
             self._version_up()

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import json
+import shlex
 from typing import Any
 
 import pytest
@@ -10,7 +12,7 @@ from upgrader.balancers.gateway_api import API, build, doubt
 from upgrader.errors import BalancerUnwilling, ClusterUnreachable, Refused
 from upgrader.model.balancing_routes import GatewayApiBalancer
 from upgrader.model.plugins import Split
-from upgrader.model.ports import Manifest
+from upgrader.model.ports import Manifest, Ref
 from upgrader.model.reading import Weight
 from upgrader.model.routed_traffic import RoutedTraffic
 
@@ -243,6 +245,65 @@ def test_a_grpc_route_is_moved_the_same_way() -> None:
     balancer(kube, object="GRPCRoute").move(1)
 
     assert [one["value"] for one in kube.patches[0]] == ["7", 0, 1000]
+
+
+MISSING = [accepted(ResolvedRefs="False")]
+GREEN = Ref("v1", "Service", "gw-green", "proxy")
+
+
+def test_a_backend_that_gets_nothing_may_be_absent() -> None:
+    """Before the first canary the other place is empty, and the controller says so."""
+    kube = RouteKube(http_route([ref("blue", 1), ref("green", 0)], parents=MISSING), absent=(GREEN,))
+    made = balancer(kube)
+
+    reading = made.read(fleet())
+
+    assert made.split() == Split(0.0)
+    assert dict(reading.values) == {"green_ratio": 0.0}
+    assert [(fact.rule, fact.weight) for fact in reading.facts] == [("backend-unresolved", Weight.NOTE)]
+
+
+@pytest.mark.parametrize(
+    ("weights", "absent"), [((1, 0), ()), ((0, 1), (GREEN,)), ((1, 1), (GREEN,))], ids=str
+)
+def test_any_other_backend_that_is_not_found_is_a_doubt(
+    weights: tuple[int, int], absent: tuple[Ref, ...]
+) -> None:
+    blue, green = weights
+    held = http_route([ref("blue", blue), ref("green", green)], parents=MISSING)
+
+    assert balancer(RouteKube(held, absent=absent)).split().green_ratio is None
+
+
+def test_nothing_is_moved_to_a_backend_that_is_not_there_but_all_is_moved_away_from_it() -> None:
+    kube = RouteKube(http_route([ref("blue", 1), ref("green", 0)]), absent=(GREEN,))
+    gone = RouteKube(http_route([ref("blue", 0), ref("green", 1)]), absent=(GREEN,))
+
+    balancer(gone).move(0)
+    with pytest.raises(BalancerUnwilling, match="there is no Service gw-green/proxy, to which HTTPRoute"):
+        balancer(kube).move(0.5)
+
+    assert kube.patches == []
+    assert len(gone.patches) == 1
+
+
+def test_the_way_by_hand_is_one_command() -> None:
+    made = balancer(RouteKube(http_route(PARTED)))
+
+    command = shlex.split(made.by_hand(0.0))
+
+    assert command[:5] == ["kubectl", "-n", "edge", "patch", "httproute.gateway.networking.k8s.io"]
+    assert command[5:8] == ["api", "--type=json", "-p"]
+    assert json.loads(command[8]) == [
+        {"op": "add", "path": "/spec/rules/0/backendRefs/0/weight", "value": 1000},
+        {"op": "add", "path": "/spec/rules/0/backendRefs/1/weight", "value": 0},
+    ]
+
+
+def test_the_way_by_hand_is_a_sentence_where_the_object_cannot_be_read() -> None:
+    said = balancer(RouteKube(None)).by_hand(0.0)
+
+    assert said.startswith("set the weights in HTTPRoute edge/api, which cannot be read now: there is no")
 
 
 def test_a_route_on_its_way_out_has_no_split() -> None:

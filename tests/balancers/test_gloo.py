@@ -9,7 +9,7 @@ from tests.signals.fakes import fleet
 from upgrader.balancers.gloo import API, build
 from upgrader.model.balancing_routes import GlooBalancer
 from upgrader.model.plugins import Split
-from upgrader.model.ports import Manifest
+from upgrader.model.ports import Manifest, Ref
 from upgrader.model.routed_traffic import RoutedTraffic
 
 ENTRY = {
@@ -118,7 +118,7 @@ def test_a_route_with_a_single_destination_is_told_not_to_move() -> None:
         ({"state": 1, "observedGeneration": "2"}, "has not looked at generation 3 yet (last 2)"),
         (
             {"state": 1, "subresourceStatuses": {"*v1.Proxy.gw": {"state": 2, "reason": "bad"}}},
-            "Gloo says Rejected of *v1.Proxy.gw: bad",
+            "of *v1.Proxy.gw: Gloo says Rejected: bad",
         ),
     ],
 )
@@ -127,3 +127,12 @@ def test_only_an_object_that_gloo_accepts_has_a_split(status: Any, words: str) -
 
     assert (said.green_ratio is None) is bool(words)
     assert words in said.error
+
+
+def test_gloo_may_warn_of_the_upstream_that_gets_nothing() -> None:
+    status = {"statuses": {"gloo-system": {"state": "Warning", "reason": "no such upstream"}}}
+    green = Ref("gloo.solo.io/v1", "Upstream", "gloo-system", "gw-green-proxy-80")
+    held = virtual_service(multi(upstream("blue", 1), upstream("green", 0)), status=status)
+
+    assert balancer(RouteKube(held, absent=(green,)), **UPSTREAMS).split() == Split(0.0)
+    assert "Gloo says Warning: no such upstream" in balancer(RouteKube(held), **UPSTREAMS).split().error

@@ -8,7 +8,7 @@ from tests.balancers.route_kube import RouteKube, ports_with, route
 from upgrader.balancers.istio import build
 from upgrader.model.balancing_routes import IstioBalancer
 from upgrader.model.plugins import Split
-from upgrader.model.ports import Manifest
+from upgrader.model.ports import Manifest, Ref
 from upgrader.model.routed_traffic import RoutedTraffic
 
 V1 = "networking.istio.io/v1"
@@ -110,6 +110,7 @@ def test_the_older_api_can_be_asked_for() -> None:
     assert balancer(RouteKube(held), api_version=beta).split() == Split(0.5)
 
 
+OTHER_ERROR = {"level": "ERROR", "type": {"code": "IST0106", "name": "SchemaValidationError"}}
 ERROR = {"level": "ERROR", "type": {"code": "IST0101", "name": "ReferencedResourceNotFound"}}
 
 
@@ -120,6 +121,7 @@ ERROR = {"level": "ERROR", "type": {"code": "IST0101", "name": "ReferencedResour
         ({}, ""),
         ({"observedGeneration": 3, "validationMessages": [{"level": "WARNING"}]}, ""),
         ({"observedGeneration": 2, "validationMessages": [ERROR]}, ""),
+        ({"observedGeneration": 3, "validationMessages": [OTHER_ERROR]}, "IST0106 SchemaValidationError"),
         ({"observedGeneration": "3", "validationMessages": [ERROR]}, "IST0101 ReferencedResourceNotFound"),
         (
             {
@@ -137,3 +139,14 @@ def test_an_absent_or_older_status_is_no_doubt_and_a_bad_one_is(status: Any, wor
 
     assert (said.green_ratio is None) is bool(words)
     assert words in said.error
+
+
+def test_a_host_that_istio_cannot_find_may_be_the_one_that_gets_nothing() -> None:
+    status = {"observedGeneration": 3, "validationMessages": [ERROR]}
+    green = Ref("v1", "Service", "gw-green", "proxy")
+    whole = service({"http": [{"route": [to("proxy", 1), to(GREEN)]}]}, status=status)
+    parted = service({"http": [{"route": [to("proxy", 1), to(GREEN, 1)]}]}, status=status)
+
+    assert balancer(RouteKube(whole, absent=(green,))).split() == Split(0.0)
+    assert "IST0101" in balancer(RouteKube(whole)).split().error
+    assert "IST0101" in balancer(RouteKube(parted, absent=(green,))).split().error

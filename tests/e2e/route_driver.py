@@ -1,8 +1,9 @@
 """Drive a balancer of a route object inside a room: ``python -m tests.e2e.route_driver``, JSON in and out.
 
-In: ``entry`` (as in a playbook) and ``acts``, each a list: ``["split"]``, ``["read"]``, ``["move", RATIO]``,
-``["race", RATIO]`` (somebody else writes between our look and our write), ``["shift", RATIO, URL, REQUESTS]``
-(move, and tell when the status and when the traffic followed, then count). Out: what each act gave.
+In: ``entry`` (as in a playbook) and ``acts``, each a list: ``["split"]``, ``["read"]``,
+``["by_hand", RATIO]`` or ``["move", RATIO]``; ``["race", RATIO]``: somebody else writes between our look and our write;
+``["shift", RATIO, URL, REQUESTS]``: move, tell when status and traffic followed, then count.
+Out: what each gave.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ from upgrader.model.routed_traffic import RoutedTraffic
 
 NOTE = "test/written-by-another"
 LONGEST_SECONDS = 15.0
+WHOLE = {0.0: "blue", 1.0: "green"}
 QUIET = 150
 """So many answers in a row as they should be, and the traffic has followed."""
 
@@ -77,7 +79,7 @@ def shift(balancer: RoutedTraffic, ratio: float, url: str, requests: int) -> dic
     while time.monotonic() - began < LONGEST_SECONDS and not (accepted and streak >= QUIET):
         answer = client.ask()
         seen[answer] += 1
-        is_wrong = answer != {0: "blue", 1: "green"}.get(ratio, answer)
+        is_wrong = ratio in WHOLE and answer != WHOLE[ratio]
         streak = 0 if is_wrong else streak + 1
         wrong = time.monotonic() - began if is_wrong else wrong
         if not accepted and balancer.split().green_ratio == ratio:
@@ -97,9 +99,12 @@ def act(balancers: dict[str, RoutedTraffic], what: str, *arguments: Any) -> Any:
             return own.move(*arguments)
     except BalancerUnwilling as error:
         return {"unwilling": error.what, "remedy": error.remedy}
+    if what == "by_hand":
+        return own.by_hand(*arguments)
     if what == "read":
         reading = own.read(fleet())
-        return {"values": dict(reading.values), "error": reading.error}
+        facts = [fact.rule for fact in reading.facts]
+        return {"values": dict(reading.values), "error": reading.error, "facts": facts}
     split = own.split()
     return [split.green_ratio, split.error]
 

@@ -107,7 +107,7 @@ def served(shared_room: Room, tmp_path: Path) -> Iterator[str]:
     made = {
         "apiVersion": "v1",
         "kind": "List",
-        "items": [*backend("blue"), *backend("green"), *gateway(name)],
+        "items": [*backend("blue"), *gateway(name)],
     }
     room.run(["kubectl", "-n", name, "apply", "-f", "-"], input=json.dumps(made))
     options = {
@@ -119,8 +119,7 @@ def served(shared_room: Room, tmp_path: Path) -> Iterator[str]:
     }
     command = [traefik(), *(f"--{key}={value}" for key, value in options.items())]
     with (tmp_path / "traefik.log").open("w+") as log, room.enter(command, output=log) as running:
-        both = [f"deployment/{color}" for color in ("blue", "green")]
-        room.run(["kubectl", "-n", name, "rollout", "status", *both, "--timeout=60s"])
+        room.run(["kubectl", "-n", name, "rollout", "status", "deployment/blue", "--timeout=60s"])
         wait("Traefik serves the route", lambda: serves(room), seconds=20)
         yield name
         running.terminate()
@@ -133,19 +132,32 @@ def serves(room: Room) -> bool:
     return "blue" in done.stdout
 
 
+def drive(room: Room, namespace: str, *acts: list[Any]) -> list[Any]:
+    places = {"backend": {"name": "blue"}, "green": {"name": "green"}}
+    entry = {"kind": "gateway_api", "namespace": namespace, "name": "api", "delay": "3s"} | places
+    asked = json.dumps({"entry": entry, "acts": acts})
+    command, environment = [sys.executable, "-m", "tests.e2e.route_driver"], {"PYTHONPATH": str(ROOT)}
+    said: list[Any] = json.loads(
+        room.run(command, environment=environment, input=asked, timeout_seconds=100).stdout
+    )
+    return said
+
+
 @pytest.mark.timeout(120)
 def test_traffic_follows_the_weights_and_is_back_at_once(shared_room: Room, served: str) -> None:
-    places = {"backend": {"name": "blue"}, "green": {"name": "green"}}
-    entry = {"kind": "gateway_api", "namespace": served, "name": "api", "delay": "3s"} | places
-    ratios = [0.01, 0.5, 1, 0]
-    asked = {"entry": entry, "acts": [["split"], *(["shift", ratio, URL, REQUESTS] for ratio in ratios)]}
-    command, environment = [sys.executable, "-m", "tests.e2e.route_driver"], {"PYTHONPATH": str(ROOT)}
+    """From an empty other place, as before the first canary."""
+    room, ratios = shared_room, [0.01, 0.5, 1, 0]
 
-    ended = shared_room.run(command, environment=environment, input=json.dumps(asked), timeout_seconds=100)
-    before, *shifts = json.loads(ended.stdout)
+    empty, told, refused = drive(room, served, ["split"], ["read"], ["move", 0.01])
+    green = json.dumps({"apiVersion": "v1", "kind": "List", "items": backend("green")})
+    room.run(["kubectl", "-n", served, "apply", "-f", "-"], input=green)
+    room.run(["kubectl", "-n", served, "rollout", "status", "deployment/green", "--timeout=60s"])
+    before, *shifts = drive(room, served, ["split"], *(["shift", ratio, URL, REQUESTS] for ratio in ratios))
 
     print([{key: one[key] for key in ("written", "accepted", "wrong", "counted")} for one in shifts])
-    assert before == [0.0, ""]
+    assert "backend-unresolved" in told["facts"]
+    assert (empty, before) == ([0.0, ""], [0.0, ""])
+    assert f"there is no Service {served}/green" in refused["unwilling"]
     for ratio, one in zip(ratios, shifts, strict=True):
         assert set(one["moving"]) | set(one["counted"]) <= {"blue", "green"}, "a request failed"
         assert one["counted"].get("green", 0) == pytest.approx(REQUESTS * ratio, abs=2)

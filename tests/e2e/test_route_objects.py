@@ -7,6 +7,7 @@ stand-in.
 from __future__ import annotations
 
 import json
+import shlex
 import sys
 import uuid
 from collections.abc import Callable, Iterator
@@ -23,10 +24,7 @@ from upgrader.lab.room import Room
 pytestmark = pytest.mark.lab
 
 ROOT = Path(__file__).parents[2]
-PLACES = {
-    "backend": {"name": "proxy", "namespace": "gw-blue"},
-    "green": {"name": "proxy", "namespace": "gw-green"},
-}
+PLACES = {"backend": {"name": "proxy-blue"}, "green": {"name": "proxy-green"}}
 
 
 @dataclass(frozen=True)
@@ -75,12 +73,14 @@ def crds(shared_room: Room) -> Room:
 def routes(crds: Room) -> Iterator[Routes]:
     made = Routes(crds, f"routes-{uuid.uuid4().hex[:6]}")
     crds.run(["kubectl", "create", "namespace", made.namespace])
+    for color in ("blue", "green"):
+        made.kubectl("create", "service", "clusterip", f"proxy-{color}", "--tcp=80")
     yield made
     crds.run(["kubectl", "delete", "namespace", made.namespace, "--wait=false"])
 
 
 def backend(color: str, **more: Any) -> dict[str, Any]:
-    return {"name": "proxy", "namespace": f"gw-{color}", "port": 80} | more
+    return {"name": f"proxy-{color}", "port": 80} | more
 
 
 def accepted(generation: int) -> dict[str, Any]:
@@ -90,7 +90,7 @@ def accepted(generation: int) -> dict[str, Any]:
         "message": "",
         "lastTransitionTime": "2026-11-24T08:00:00Z",
     }
-    conditions = [
+    conditions: list[dict[str, Any]] = [
         condition | {"type": name, "observedGeneration": generation} for name in ("Accepted", "ResolvedRefs")
     ]
     return {
@@ -118,7 +118,7 @@ def test_a_gateway_api_route_is_moved_and_believed_when_accepted(routes: Routes,
     assert waiting[0] is None
     assert "no controller has answered for its parent front" in waiting[1]
     assert believed == after == [0.000001, ""]
-    assert read == {"values": {"green_ratio": 0.000001}, "error": ""}
+    assert read == {"values": {"green_ratio": 0.000001}, "error": "", "facts": ["traffic-not-moved"]}
     assert "changed by somebody else meanwhile" in raced["unwilling"]
     assert routes.get(kind)["metadata"]["annotations"][NOTE] == "yes"
 
@@ -137,10 +137,11 @@ def test_a_status_of_an_older_generation_is_not_believed(routes: Routes) -> None
     assert "has not said Accepted of generation 2 yet (last of 1)" in after[1]
 
 
-def test_an_istio_virtual_service_is_moved(routes: Routes) -> None:
+def test_an_istio_virtual_service_is_moved_by_us_and_by_hand(routes: Routes) -> None:
+    host = f"proxy-{{}}.{routes.namespace}.svc.cluster.local"
     both = [
         {
-            "destination": {"host": f"proxy.gw-{color}.svc.cluster.local", "port": {"number": 80}},
+            "destination": {"host": host.format(color), "port": {"number": 80}},
             "weight": weight,
         }
         for color, weight in (("blue", 100), ("green", 0))
@@ -153,11 +154,20 @@ def test_an_istio_virtual_service_is_moved(routes: Routes) -> None:
     }
     routes.apply("networking.istio.io/v1", "VirtualService", spec)
 
-    said = routes.drive(
-        {"kind": "istio"}, ["split"], ["move", 0.001], ["split"], ["race", 1], ["move", 1], ["read"]
-    )
-
+    acts: list[list[Any]] = [
+        ["split"],
+        ["move", 0.001],
+        ["split"],
+        ["race", 1],
+        ["move", 1],
+        ["read"],
+        ["by_hand", 0.75],
+    ]
+    said = routes.drive({"kind": "istio"}, *acts)
     live = routes.get("virtualservices.networking.istio.io")["spec"]
+    routes.room.run(shlex.split(said[6]))
+
+    assert routes.drive({"kind": "istio"}, ["split"]) == [[0.75, ""]]
     assert [said[0], said[2]] == [[0.0, ""], [0.001, ""]]
     assert "changed by somebody else meanwhile" in said[3]["unwilling"]
     assert said[5]["values"] == {"green_ratio": 1.0}
@@ -184,7 +194,11 @@ def test_gloo_s_objects_are_moved_and_one_that_is_not_served_is_an_error(
     routes: Routes, gloo: Callable[[], None]
 ) -> None:
     destinations = [
-        {"destination": {"kube": {"ref": {"name": "proxy", "namespace": f"gw-{color}"}, "port": 80}}}
+        {
+            "destination": {
+                "kube": {"ref": {"name": f"proxy-{color}", "namespace": routes.namespace}, "port": 80}
+            }
+        }
         for color in ("blue", "green")
     ]
     destinations[0]["weight"] = 1  # type: ignore[assignment]

@@ -17,7 +17,7 @@ from upgrader.model.routed_traffic import Route, RoutedTraffic, routed
 
 API: Final = "gateway.networking.k8s.io/v1"
 _GROUP: Final = "gateway.networking.k8s.io"
-_MUST_BE_TRUE: Final = ("Accepted", "ResolvedRefs")
+_OF_BACKENDS: Final = "ResolvedRefs"
 
 
 def build(settings: Mapping[str, Any], ports: Ports) -> RoutedTraffic:
@@ -28,7 +28,7 @@ def build(settings: Mapping[str, Any], ports: Ports) -> RoutedTraffic:
         ports: The world.
     """
     ref = Ref(API, settings["object"], settings["namespace"], settings["name"])
-    return routed(Route("gateway_api", ref, SHAPE, doubt), settings, ports)
+    return routed(Route("gateway_api", ref, SHAPE, doubt, unresolved), settings, ports)
 
 
 def _named(entry: Mapping[str, Any], namespace: str) -> Destination | None:
@@ -41,7 +41,10 @@ SHAPE: Final = Shape(lists=(("rules",),), entries=("backendRefs",), named=_named
 
 
 def doubt(route: Manifest) -> str:
-    """Say why a route may not be in force as it is written; empty when every parent has accepted it so."""
+    """Say why a route may not be in force as it is written; empty when every parent has accepted it so.
+
+    Whether its backends were found is asked by `unresolved`; only that it was looked at, here.
+    """
     namespace = route["metadata"].get("namespace", "")
     wanted = {_parent(one, namespace): one for one in route["spec"].get("parentRefs") or ()}
     if not wanted:
@@ -70,16 +73,25 @@ def _of_parent(status: Mapping[str, Any], generation: int) -> Iterator[str]:
     conditions = {one["type"]: one for one in status.get("conditions") or ()}
     if (partly := conditions.get("PartiallyInvalid")) and partly["status"] == "True":
         yield f"{who} takes only a part of it: {_words(partly)}"
-    for name in _MUST_BE_TRUE:
+    for name in ("Accepted", _OF_BACKENDS):
         one = conditions.get(name)
         seen = int(one.get("observedGeneration") or 0) if one else 0
         if one is None or seen < generation:
             yield f"{who} has not said {name} of generation {generation} yet (last of {seen})"
-        elif one["status"] != "True":
+        elif one["status"] != "True" and name != _OF_BACKENDS:
             yield f"{who} says {name} is {one['status']}: {_words(one)}"
     for name, one in conditions.items():
         if name.rpartition("/")[2] == "Programmed" and one["status"] != "True":
             yield f"{who} says {name} is {one['status']}: {_words(one)}"
+
+
+def unresolved(route: Manifest) -> str:
+    """Say which backends a controller cannot find, or may not send to; empty when none."""
+    for status in (route.get("status") or {}).get("parents") or ():
+        for one in status.get("conditions") or ():
+            if one["type"] == _OF_BACKENDS and one["status"] != "True":
+                return f"{status.get('controllerName')} says {_OF_BACKENDS} is {one['status']}: {_words(one)}"
+    return ""
 
 
 def _words(condition: Mapping[str, Any]) -> str:

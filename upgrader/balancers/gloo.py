@@ -30,7 +30,7 @@ def build(settings: Mapping[str, Any], ports: Ports) -> RoutedTraffic:
     """
     kind = settings["object"]
     ref = Ref(API, kind, settings["namespace"], settings["name"])
-    return routed(Route("gloo", ref, SHAPES[kind], doubt), settings, ports)
+    return routed(Route("gloo", ref, SHAPES[kind], doubt, unresolved), settings, ports)
 
 
 def _named(entry: Mapping[str, Any], namespace: str) -> Destination | None:
@@ -58,26 +58,44 @@ SHAPES: Final = {"VirtualService": _shape("virtualHost", "routes"), "RouteTable"
 
 def doubt(route: Manifest) -> str:
     """Say why Gloo may not serve the object as it is written; empty when all that speak of it accept it."""
-    status = route.get("status") or {}
-    reports = status.get("statuses") or ({"": status} if status else {})
+    reports = _reports(route)
     if not reports:
         return "Gloo has not said anything of it yet"
     generation = int(route["metadata"].get("generation", 0))
-    return next((why for report in reports.values() for why in _doubts(report, generation)), "")
+    return next((why for report in reports for why in _doubts(report, generation)), "")
+
+
+def unresolved(route: Manifest) -> str:
+    """Say what Gloo warns of: a destination that is not there is a warning; empty when of nothing."""
+    warnings = (report for report in _reports(route) if _state(report) == "Warning")
+    return next((_said(report) for report in warnings), "")
+
+
+def _reports(route: Manifest) -> tuple[Mapping[str, Any], ...]:
+    """Return what each control plane says: one a namespace, or in older versions one in all."""
+    status = route.get("status") or {}
+    return tuple((status.get("statuses") or ({"": status} if status else {})).values())
 
 
 def _doubts(report: Mapping[str, Any], generation: int) -> Iterator[str]:
-    who = report.get("reportedBy") or report.get("reported_by") or "Gloo"
-    state = _state(report)
-    if state != "Accepted":
-        reason = " ".join(str(report.get("reason", "")).split())
-        yield f"{who} says {state}{f': {reason}' if reason else ''}"
-    if "observedGeneration" in report and int(report["observedGeneration"]) < generation:
-        yield f"{who} has not looked at generation {generation} yet (last {report['observedGeneration']})"
+    if _state(report) not in ("Accepted", "Warning"):
+        yield _said(report)
+    seen = int(report.get("observedGeneration", generation))
+    if seen < generation:
+        yield f"{_who(report)} has not looked at generation {generation} yet (last {seen})"
     parts = report.get("subresourceStatuses") or report.get("subresource_statuses") or {}
     for name, part in parts.items():
-        if (said := _state(part)) not in ("Accepted", "Pending"):
-            yield f"{who} says {said} of {name}: {' '.join(str(part.get('reason', '')).split())}"
+        if _state(part) not in ("Accepted", "Warning", "Pending"):
+            yield f"of {name}: {_said(part)}"
+
+
+def _said(report: Mapping[str, Any]) -> str:
+    reason = " ".join(str(report.get("reason", "")).split())
+    return f"{_who(report)} says {_state(report)}{f': {reason}' if reason else ''}"
+
+
+def _who(report: Mapping[str, Any]) -> str:
+    return str(report.get("reportedBy") or report.get("reported_by") or "Gloo")
 
 
 def _state(report: Mapping[str, Any]) -> str:

@@ -15,6 +15,8 @@ from upgrader.errors import BalancerUnwilling
 from upgrader.model.plugins import Color
 from upgrader.model.ports import Manifest, Ref
 
+UPSTREAM = "Upstream"
+"""The detail of a destination that names an Upstream of Gloo."""
 OURS = "upgrader"
 """Our field manager."""
 
@@ -24,7 +26,7 @@ class Destination:
     """Where a rule sends traffic, or where the playbook means.
 
     Args:
-        name: Name of the Service (of Gloo: or of the Upstream).
+        name: Name of the Service, or of Gloo's Upstream.
         namespace: Its namespace.
         port: Port of the Service; 0 where none is named, which means any.
         detail: What else tells two destinations apart: Istio's subset, Gloo's type.
@@ -34,6 +36,13 @@ class Destination:
     namespace: str
     port: int = 0
     detail: str = ""
+
+    @property
+    def ref(self) -> Ref:
+        """Return the object that it names."""
+        if self.detail == UPSTREAM:
+            return Ref("gloo.solo.io/v1", UPSTREAM, self.namespace, self.name)
+        return Ref("v1", "Service", self.namespace, self.name)
 
     def is_meant_by(self, meant: Destination) -> bool:
         """Tell whether the playbook means this destination."""
@@ -189,10 +198,19 @@ class Weights:
         Raises:
             BalancerUnwilling: As `parted`.
         """
+        version = {"op": "replace", "path": "/metadata/resourceVersion", "value": self.version}
+        return [version, *self.changes(green_ratio, total=total)]
+
+    def changes(self, green_ratio: float, *, total: int) -> list[dict[str, Any]]:
+        """Return the operations of `patch` alone, for whoever changes the object by hand."""
         green = rounded(green_ratio, total=total)
         wanted = {Color.BLUE: total - green, Color.GREEN: green}
-        version = {"op": "replace", "path": "/metadata/resourceVersion", "value": self.version}
-        return [version, *(_set(rule, color, wanted[color]) for rule in self.parted() for color in Color)]
+        return [_set(rule, color, wanted[color]) for rule in self.parted() for color in Color]
+
+    def without(self) -> tuple[Color, ...]:
+        """Return the places that some rule gives no weight."""
+        rules = self.parted()
+        return tuple(color for color in Color if any(not rule.places[color][0].weight for rule in rules))
 
     def alone(self) -> tuple[str, ...]:
         """Return in words which rules hold one place only: their traffic is never moved."""

@@ -3,10 +3,15 @@
 It tells no health: the object holds none, and readiness, which decides what Services hold, is only
 Kubernetes' own word. So it is a signal without counts that says how traffic is parted, and the way to move
 it.
+
+A backend that gets no traffic may be absent: before the first canary, and after the old version was retired,
+one always is. That a controller cannot find such a one is told, and no doubt of the split.
 """
 
 from __future__ import annotations
 
+import json
+import shlex
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
@@ -33,12 +38,14 @@ class Route:
         ref: The object.
         shape: Where its kind keeps weights.
         doubt: Says from the object's status why what is written may not be in force; empty when it is.
+        unresolved: Says from it which backend cannot be found; empty when all are.
     """
 
     kind: str
     ref: Ref
     shape: Shape
     doubt: Callable[[Manifest], str]
+    unresolved: Callable[[Manifest], str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +67,7 @@ class RoutedTraffic:
     """The balancer; see the module's text. It is a `Signal` and a `Traffic`."""
 
     interval_seconds = 1.0
-    """A reading costs no call: it looks at a watch."""
+    """A reading looks at a watch; it costs a call only while a controller cannot find a backend."""
     counts_requests = False
     compares_pods = False
     speaks_of_backends = False
@@ -122,10 +129,12 @@ class RoutedTraffic:
         """Write the weights of all rules that hold both places in one patch; see `Traffic.move`.
 
         Raises:
-            BalancerUnwilling: Somebody else changed the object meanwhile, it cannot be moved as it stands, we
-                lack the right, or the API server or its admission did not take it.
+            BalancerUnwilling: Somebody else changed the object meanwhile, it cannot be moved as it stands,
+                what is to get traffic is not there, we lack the right, or the API server did not take it.
         """
-        body = self._weights(self._get()).patch(green_ratio, total=self._terms.total)
+        weights = self._weights(self._get())
+        body = weights.patch(green_ratio, total=self._terms.total)
+        self._require_backends(weights, green_ratio)
         try:
             self._kube.patch(self.ref, body, kind=PatchKind.JSON)
         except ClusterConflict as error:
@@ -135,6 +144,33 @@ class RoutedTraffic:
             ) from error
         except UpgraderError as error:
             raise BalancerUnwilling(error.what, remedy=error.remedy) from error
+
+    def by_hand(self, green_ratio: float) -> str:
+        """Return the command that does the same as `move`, on the rules as they are now."""
+        try:
+            changes = self._weights(self._get()).changes(green_ratio, total=self._terms.total)
+        except BalancerUnwilling as error:
+            return f"set the weights in {self.ref}, which cannot be read now: {error.what}"
+        what = f"{self.ref.kind.lower()}.{self.ref.api_version.partition('/')[0]}"
+        where = f"kubectl -n {self.ref.namespace} patch {what} {self.ref.name}"
+        return f"{where} --type=json -p {shlex.quote(json.dumps(changes))}"
+
+    def _require_backends(self, weights: Weights, green_ratio: float) -> None:
+        """Refuse to send traffic to what is not there; where that cannot be asked, the status will tell."""
+        getting = {Color.BLUE: green_ratio < 1, Color.GREEN: green_ratio > 0}
+        for color in weights.without():
+            ref = self._terms.places[color].ref
+            if getting[color] and not self._may_be(ref):
+                raise BalancerUnwilling(
+                    f"there is no {ref}, to which {self.ref} would send traffic",
+                    remedy="see that it is installed, or correct the balancer's backends in the playbook",
+                )
+
+    def _may_be(self, ref: Ref) -> bool:
+        try:
+            return self._kube.get(ref) is not None
+        except UpgraderError:
+            return True
 
     def _get(self) -> Manifest:
         try:
@@ -155,14 +191,21 @@ class RoutedTraffic:
         return read_weights(route, self._route.shape, self._terms.places)
 
     def _read_split(self, route: Manifest) -> Split:
+        weights = self._weights(route)
         try:
-            ratio = self._weights(route).green_ratio()
+            ratio = weights.green_ratio()
         except BalancerUnwilling as error:
             return Split(None, _one_line(error))
         if route["metadata"].get("deletionTimestamp"):
             return Split(None, f"{self.ref} is being deleted")
         doubt = self._route.doubt(route)
+        if not doubt and (unresolved := self._route.unresolved(route)):
+            doubt = "" if self._lacks_only_the_unused(weights) else unresolved
         return Split(None, f"{self.ref}: {doubt}") if doubt else Split(ratio)
+
+    def _lacks_only_the_unused(self, weights: Weights) -> bool:
+        """Tell whether a place without weight is absent, which is why the controller cannot find it."""
+        return any(not self._may_be(self._terms.places[color].ref) for color in weights.without())
 
     def _unclear(self, split: Split) -> Iterator[Fact]:
         now = self._clock.monotonic()
@@ -177,6 +220,8 @@ class RoutedTraffic:
         if alone := self._weights(route).alone():
             text = f"{self.ref}: traffic of {', '.join(alone)} is not moved, and ends with that place"
             yield Fact(Weight.NOTE, "traffic-not-moved", text)
+        if unresolved := self._route.unresolved(route):
+            yield Fact(Weight.NOTE, "backend-unresolved", f"{self.ref}: {unresolved}")
         if others := owners(route, self._route.shape.lists):
             text = f"{', '.join(others)} wrote the rules of {self.ref}, and may put its own weights back"
             yield Fact(Weight.NOTE, "weights-owned", text)
