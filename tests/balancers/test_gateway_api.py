@@ -187,6 +187,26 @@ def test_a_route_that_cannot_be_moved_is_refused_and_not_written(rules: list[lis
     assert kube.patches == []
 
 
+@pytest.mark.parametrize(
+    ("refs", "weights"),
+    [
+        ([*PARTED, ref("red", 5)], [100, 0, 5]),
+        ([*PARTED, ref("red", 0)], [1000, 0, 0]),
+        ([*PARTED, ref("blue", 3), ref("green", 3)], [1000, 0, 0, 0]),
+    ],
+    ids=["third", "third without a share", "twice"],
+)
+def test_the_way_back_is_open_whatever_was_done_to_a_rule(
+    refs: list[dict[str, Any]], weights: list[int]
+) -> None:
+    kube = RouteKube(http_route(refs))
+
+    balancer(kube).move(0)
+
+    assert kube.route is not None
+    assert [one["weight"] for one in kube.route["spec"]["rules"][0]["backendRefs"]] == weights
+
+
 def test_rules_that_disagree_are_moved_to_agree() -> None:
     kube = RouteKube(http_route(PARTED, [ref("blue", 1), ref("green", 1)]))
     moved = balancer(kube)

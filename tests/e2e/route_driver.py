@@ -1,7 +1,8 @@
 """Drive a balancer of a route object inside a room: ``python -m tests.e2e.route_driver``, JSON in and out.
 
 In: ``entry`` (as in a playbook) and ``acts``, each a list: ``["split"]``, ``["read"]``,
-``["by_hand", RATIO]`` or ``["move", RATIO]``; ``["race", RATIO]``: somebody else writes between our look and our write;
+``["by_hand", RATIO]`` or ``["move", RATIO]``;
+``["race", RATIO]``: somebody else writes between our look and our write;
 ``["shift", RATIO, URL, REQUESTS]``: move, tell when status and traffic followed, then count.
 Out: what each gave.
 """

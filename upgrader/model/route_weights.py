@@ -136,14 +136,18 @@ class Weights:
         Raises:
             BalancerUnwilling: There is none, or one can't be moved without a change to others' traffic.
         """
+        rules = self._both()
+        for rule in rules:
+            self._require_clear(rule)
+        return rules
+
+    def _both(self) -> tuple[Rule, ...]:
         rules = tuple(rule for rule in self.rules if rule.is_parted)
         if not rules:
             raise BalancerUnwilling(
                 f"no rule of {self.ref} holds both backends, so it cannot part traffic between them",
                 remedy="name the second backend beside the first one, with weight 0",
             )
-        for rule in rules:
-            self._require_clear(rule)
         return rules
 
     def _require_clear(self, rule: Rule) -> None:
@@ -196,20 +200,27 @@ class Weights:
             total: The sum of both weights, > 1.
 
         Raises:
-            BalancerUnwilling: As `parted`.
+            BalancerUnwilling: As `parted`; for 0 and 1 only where no rule holds both.
         """
         version = {"op": "replace", "path": "/metadata/resourceVersion", "value": self.version}
         return [version, *self.changes(green_ratio, total=total)]
 
     def changes(self, green_ratio: float, *, total: int) -> list[dict[str, Any]]:
-        """Return the operations of `patch` alone, for whoever changes the object by hand."""
+        """Return the operations of `patch` alone, for whoever changes the object by hand.
+
+        The way back must be open whatever somebody has done meanwhile: all is given to one place in rules
+        that are not clear, too, and a third backend keeps its share of them.
+        """
         green = rounded(green_ratio, total=total)
         wanted = {Color.BLUE: total - green, Color.GREEN: green}
-        return [_set(rule, color, wanted[color]) for rule in self.parted() for color in Color]
+        if 0 < green < total:
+            return [_set(rule.places[color][0], wanted[color]) for rule in self.parted() for color in Color]
+        winner = Color.GREEN if green else Color.BLUE
+        return [one for rule in self._both() for one in _give_all(rule, winner, total=total)]
 
     def without(self) -> tuple[Color, ...]:
         """Return the places that some rule gives no weight."""
-        rules = self.parted()
+        rules = self._both()
         return tuple(color for color in Color if any(not rule.places[color][0].weight for rule in rules))
 
     def alone(self) -> tuple[str, ...]:
@@ -217,9 +228,18 @@ class Weights:
         return tuple(f"{rule.name} ({rule.only} only)" for rule in self.rules if rule.only)
 
 
-def _set(rule: Rule, color: Color, weight: int) -> dict[str, Any]:
+def _set(entry: Entry, weight: int) -> dict[str, Any]:
     """Return the operation that sets a weight; ``add`` also replaces one that is there (RFC 6902, 4.1)."""
-    return {"op": "add", "path": rule.places[color][0].pointer, "value": weight}
+    return {"op": "add", "path": entry.pointer, "value": weight}
+
+
+def _give_all(rule: Rule, winner: Color, *, total: int) -> Iterator[dict[str, Any]]:
+    """Yield the operations that give one place all that both have in a rule."""
+    if any(entry.weight for entry in rule.others):
+        total = max(1, sum(entry.weight for entries in rule.places.values() for entry in entries))
+    for color in Color:
+        for index, entry in enumerate(rule.places[color]):
+            yield _set(entry, total if color is winner and index == 0 else 0)
 
 
 def rounded(green_ratio: float, *, total: int) -> int:
