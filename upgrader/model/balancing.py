@@ -11,19 +11,17 @@ from typing import Annotated, Final, Literal, Self
 
 from pydantic import Discriminator, Field, StrictInt, Tag, model_validator
 
+from upgrader.model.balancing_routes import GatewayApiBalancer, GlooBalancer, IstioBalancer
 from upgrader.model.strict import Strict, Text, at_fault
 from upgrader.model.units import Duration
 from upgrader.model.watching import ForeignPlugin, Url, Watching, by_kind
 
-BALANCERS: Final = ("envoy",)
+BALANCERS: Final = ("envoy", "gateway_api", "istio", "gloo")
 BALANCERS_NOT_YET: Final = (
     "gcp_neg",
     "aws_target_group",
     "azure",
     "haproxy",
-    "gateway_api",
-    "gloo",
-    "istio",
 )
 
 
@@ -81,6 +79,10 @@ class PluginBalancer(ForeignPlugin):
 
 
 BalancerSettings = Annotated[
-    Annotated[EnvoyBalancer, Tag("envoy")] | Annotated[PluginBalancer, Tag("plugin")],
+    Annotated[EnvoyBalancer, Tag("envoy")]
+    | Annotated[GatewayApiBalancer, Tag("gateway_api")]
+    | Annotated[IstioBalancer, Tag("istio")]
+    | Annotated[GlooBalancer, Tag("gloo")]
+    | Annotated[PluginBalancer, Tag("plugin")],
     Discriminator(by_kind(BALANCERS)),
 ]
