@@ -168,6 +168,7 @@ def _ports(loaded: LoadedPlaybook, flags: Flags, kube: KubeApi, folder: Path) ->
     from upgrader.adapters.http import HttpClient
     from upgrader.adapters.prober import BackgroundProber
     from upgrader.adapters.sweep import sweep_by
+    from upgrader.adapters.tokens import Tokens
 
     background = BackgroundLoop()
     release = loaded.playbook.release
@@ -192,6 +193,7 @@ def _ports(loaded: LoadedPlaybook, flags: Flags, kube: KubeApi, folder: Path) ->
         http=HttpClient(),
         sweep=lambda reach: sweep_by(reach, kube),
         prober=lambda spec: BackgroundProber(spec, background),
+        token=Tokens(learn=flags.redactor.add).get,
     )
 
 

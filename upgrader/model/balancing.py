@@ -8,16 +8,16 @@ from __future__ import annotations
 
 from datetime import timedelta
 from typing import Annotated, Final, Literal
+from urllib.parse import urlsplit
 
-from pydantic import Discriminator, Field, StrictInt, Tag
+from pydantic import Discriminator, Field, StrictInt, Tag, model_validator
 
-from upgrader.model.strict import Strict, Text
+from upgrader.model.strict import Strict, Text, at_fault
 from upgrader.model.units import Duration
 from upgrader.model.watching import ForeignPlugin, Url, Watching, by_kind
 
-BALANCERS: Final = ("envoy",)
+BALANCERS: Final = ("envoy", "gcp_neg")
 BALANCERS_NOT_YET: Final = (
-    "gcp_neg",
     "aws_target_group",
     "azure",
     "haproxy",
@@ -25,6 +25,9 @@ BALANCERS_NOT_YET: Final = (
     "gloo",
     "istio",
 )
+
+LOOPBACK: Final = ("127.0.0.1", "::1", "localhost")
+"""Hosts that are this machine."""
 
 
 class HealthCheck(Strict):
@@ -54,6 +57,48 @@ class EnvoyBalancer(Watching):
     )
 
 
+class GcpNegBalancer(Watching):
+    """Google's load balancer, asked by its API how it sees the endpoints of its network endpoint groups."""
+
+    kind: Literal["gcp_neg"]
+    project: Text = Field(description="The project's id. Required.")
+    backend_service: Text = Field(description="The backend service of the gateway. Required.")
+    region: Text | None = Field(None, description="Its region. Default none: it is global.")
+    green: Text | None = Field(
+        None,
+        description="The backend service of the other place, of the same region. Default none: it only tells "
+        "health, for rolling.",
+    )
+    url_map: Text | None = Field(
+        None,
+        description="The URL map whose weightedBackendServices name both; needed with green. Default none.",
+    )
+    settle: Duration = Field(
+        timedelta(minutes=5),
+        description="How long after Ready a pod may take to be healthy there before that is a fact against "
+        "it. Default 5m: a new group is programmed first, then checked.",
+    )
+    delay: Duration = Field(
+        timedelta(seconds=60),
+        description="How long after a change is done traffic may still go the old way. Default 60s: from 8 s "
+        "to over a minute were seen.",
+    )
+    endpoint: Url = Field(
+        "https://compute.googleapis.com",
+        description="URL of the API. Default Google's; http only on this machine, where no token is sent.",
+    )
+
+    @model_validator(mode="after")
+    def _belongs_together(self) -> GcpNegBalancer:
+        if (self.green is None) != (self.url_map is None):
+            missing, other = ("url_map", "green") if self.url_map is None else ("green", "url_map")
+            raise at_fault((missing,), f"{missing} is needed with {other}: both move traffic")
+        parts = urlsplit(self.endpoint)
+        if parts.scheme == "http" and parts.hostname not in LOOPBACK:
+            raise at_fault(("endpoint",), "https, or this machine: a token is not sent in the clear")
+        return self
+
+
 class PluginBalancer(ForeignPlugin):
     """A balancer that somebody else's package brings; it validates its own keys."""
 
@@ -63,6 +108,8 @@ class PluginBalancer(ForeignPlugin):
 
 
 BalancerSettings = Annotated[
-    Annotated[EnvoyBalancer, Tag("envoy")] | Annotated[PluginBalancer, Tag("plugin")],
+    Annotated[EnvoyBalancer, Tag("envoy")]
+    | Annotated[GcpNegBalancer, Tag("gcp_neg")]
+    | Annotated[PluginBalancer, Tag("plugin")],
     Discriminator(by_kind(BALANCERS)),
 ]

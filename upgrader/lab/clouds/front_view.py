@@ -125,6 +125,11 @@ class Faults:
         return self._now[2] if self._now[0] is Fault.LAG else 0.0
 
     @property
+    def tells_unknown(self) -> bool:
+        """Tell whether states of health are to be told that no schema has."""
+        return self._now[0] is Fault.UNKNOWN
+
+    @property
     def lies(self) -> bool:
         """Tell whether changes are to be accepted and forgotten."""
         return self._now[0] is Fault.LIE
