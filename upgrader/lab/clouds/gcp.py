@@ -2,7 +2,8 @@
 
 Fields, enums, paths and error bodies are those of the published API (google-cloud-compute 1.57.0,
 2026-11-24); its official client library talks to it. Behind it is the lab's front balancer: see `front_view`.
-There is one zonal NEG a backend service. What is not imitated: logins, and every other method, which is answered 404.
+There is one zonal NEG a backend service. What is not imitated: logins, and every other method, which is
+answered 404.
 
 Run it: ``python -m upgrader.lab.clouds.gcp --front http://127.0.0.1:9901 --listen 127.0.0.1:9910``.
 """
