@@ -16,7 +16,8 @@ import typer
 from upgrader.errors import ExitCode, UpgraderError
 
 if TYPE_CHECKING:
-    from upgrader.context import Bench, Flags, Plan
+    from upgrader.context import Bench, Plan
+    from upgrader.flags import Flags
     from upgrader.model.record import Record
     from upgrader.model.run import Run
 
@@ -51,7 +52,7 @@ RunId = Annotated[
 def _flags(state: Path | None, kubeconfig: str = "", context: str = "") -> Flags:
     from platformdirs import user_state_path
 
-    from upgrader.context import Flags
+    from upgrader.flags import Flags
 
     folder = state or Path(os.environ.get("UPGRADER_STATE") or user_state_path("upgrader"))
     named = str(Path(kubeconfig).absolute()) if kubeconfig else ""  # a run may be resumed from elsewhere

@@ -2,33 +2,32 @@
 
 from __future__ import annotations
 
-import os
 import secrets
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from upgrader import plugins
-from upgrader.adapters.clock import SystemClock
-from upgrader.adapters.interrupts import Interrupts
 from upgrader.adapters.journal import JournalFile
 from upgrader.adapters.playbook_file import LoadedPlaybook, load
-from upgrader.adapters.redaction import Redactor
 from upgrader.adapters.run_folder import held
+from upgrader.flags import Flags
+from upgrader.flow.beside import live_color
 from upgrader.flow.survey import survey
 from upgrader.flow.verify import differences
 from upgrader.model.findings import run_all
-from upgrader.model.fleet import Fleet, fleet_of
-from upgrader.model.measure import measured, members, moved, ref_of
-from upgrader.model.plugins import Finding, Signal, StepPlan, Survey
+from upgrader.model.fleet import Fleet, fleet_of, joined
+from upgrader.model.measure import measured, members, members_beside, moved, ref_of
+from upgrader.model.plugins import Color, Finding, Signal, StepPlan, Survey
 from upgrader.model.policy import Policy, SignalPolicy, weighed
 from upgrader.model.ports import Clock, Ports, Watch
 from upgrader.model.record import RULE, SCHEMA, Record
 from upgrader.model.run import Run
 from upgrader.model.world import World
+from upgrader.wiring import Wiring
 
 if TYPE_CHECKING:
     from upgrader.adapters.kube import KubeApi
@@ -44,36 +43,6 @@ USUAL_FAILURES = 0.001
 
 
 @dataclass(frozen=True)
-class Flags:
-    """What the command line adds to the playbook.
-
-    Args:
-        state: Where runs are kept.
-        kubeconfig: Empty for what kubectl would use.
-        context: Overrides the playbook's.
-        environ: The environment secrets are read from.
-        interrupts: Notes Ctrl-C and SIGTERM while a run is driven.
-        redactor: Learns every secret that is read, and masks it in all that is shown.
-    """
-
-    state: Path
-    kubeconfig: str = ""
-    context: str = ""
-    environ: Mapping[str, str] = field(default_factory=lambda: dict(os.environ), repr=False)
-    interrupts: Interrupts = field(default_factory=Interrupts)
-    redactor: Redactor = field(default_factory=Redactor, repr=False)
-
-    @property
-    def kubeconfigs(self) -> str:
-        """Return the kubeconfig files in use, joined by ``:``; empty for kubectl's default."""
-        return self.kubeconfig or self.environ.get("KUBECONFIG", "")
-
-    def folder(self, run: str) -> Path:
-        """Return the folder of one run."""
-        return self.state / "runs" / run
-
-
-@dataclass(frozen=True)
 class Bench:
     """What a run is prepared at.
 
@@ -84,6 +53,8 @@ class Bench:
         kube: The API server.
         ports: The world.
         signals: All signals and balancers.
+        locked: Namespace and release of the Lease: the playbook's, whichever place is live.
+        live: The color that carries the traffic, where the new version goes to a place beside it.
     """
 
     loaded: LoadedPlaybook
@@ -92,6 +63,8 @@ class Bench:
     kube: KubeApi
     ports: Ports
     signals: tuple[Signal, ...]
+    locked: tuple[str, str]
+    live: Color | None = None
 
     @property
     def folder(self) -> Path:
@@ -137,8 +110,14 @@ def new_run_id(release: str) -> str:
 
 
 @contextmanager
-def bench(loaded: LoadedPlaybook, flags: Flags, run: str) -> Iterator[Bench]:
+def bench(loaded: LoadedPlaybook, flags: Flags, run: str, *, live: Color | None = None) -> Iterator[Bench]:
     """Connect to the cluster and make everything a run needs; closed at the end.
+
+    Args:
+        loaded: The playbook.
+        flags: What the command line adds.
+        run: The run's id.
+        live: The color a run that is taken up began with; a new one asks the balancer.
 
     Raises:
         Refused: No usable kubeconfig, or Helm is missing or too old.
@@ -149,72 +128,22 @@ def bench(loaded: LoadedPlaybook, flags: Flags, run: str) -> Iterator[Bench]:
     kube = KubeApi.connect(flags.kubeconfig, loaded.playbook.context or "")
     loaded = _in_context(loaded, kube.context)  # pinned: the current one may be another when we resume
     folder = flags.folder(run)
+    release = loaded.playbook.release
+    locked = (release.namespace, release.name)
     with held(folder, keep=JOURNAL):
-        ports = _ports(loaded, flags, kube, folder)
+        wiring = Wiring(loaded, flags, kube, folder)
+        ports = wiring.ports()
         signals: tuple[Signal, ...] = ()
         try:
-            signals = _signals(loaded, ports)
-            yield Bench(loaded, flags, run, kube, ports, signals)
+            signals = wiring.signals(ports)
+            if traffic := wiring.traffic(signals):
+                live = live or live_color(traffic)
+                loaded = replace(loaded, playbook=loaded.playbook.with_live(live))
+                ports = replace(wiring, loaded=loaded).two_places(ports, traffic, live=live)
+            yield Bench(loaded, flags, run, kube, ports, signals, locked, live)
         finally:
             for signal in signals:
                 signal.close()
-
-
-def _ports(loaded: LoadedPlaybook, flags: Flags, kube: KubeApi, folder: Path) -> Ports:
-    from upgrader.adapters.background import BackgroundLoop
-    from upgrader.adapters.helm import HelmRelease, Target
-    from upgrader.adapters.helm_program import Place
-    from upgrader.adapters.helm_values import Values
-    from upgrader.adapters.http import HttpClient
-    from upgrader.adapters.prober import BackgroundProber
-    from upgrader.adapters.sweep import sweep_by
-    from upgrader.adapters.tokens import Tokens
-
-    background = BackgroundLoop()
-    release = loaded.playbook.release
-    for secret in loaded.secrets.values():
-        flags.redactor.add(secret.get_secret_value())
-    target = Target(
-        # The context is pinned: a `kubectl config use-context` in mid-run must not move Helm elsewhere.
-        place=Place(release.name, release.namespace, flags.kubeconfigs, kube.context),
-        run_folder=folder,
-        chart_ref=loaded.chart,
-        chart_version=release.chart.to_version,
-        values=Values(loaded.values_files, release.values.env),
-        force_conflicts=True,  # a field that somebody took in mid-run must not keep the bad version
-    )
-    helm = HelmRelease.of(
-        target, kube=kube, scope=kube.is_namespaced, redactor=flags.redactor, environment=flags.environ
-    )
-    return Ports(
-        clock=SystemClock(),
-        kube=kube,
-        helm=helm,
-        http=HttpClient(),
-        sweep=lambda reach: sweep_by(reach, kube),
-        prober=lambda spec: BackgroundProber(spec, background),
-        token=Tokens(learn=flags.redactor.add).get,
-    )
-
-
-def _signals(loaded: LoadedPlaybook, ports: Ports) -> tuple[Signal, ...]:
-    """Build what the playbook names, and the rollout signal, without which nothing can be judged."""
-    book = loaded.playbook
-    named = [
-        *(("signals", one) for one in book.signals if one.kind != "rollout"),
-        *(("balancers", one) for one in book.balancers),
-    ]
-    made = [plugins.find(kind, one.kind).build(_plain(loaded.settings(one)), ports) for kind, one in named]
-    return (plugins.find("signals", "rollout").build({}, ports), *made)
-
-
-def _plain(settings: dict[str, Any]) -> dict[str, Any]:
-    """Hand the probes their secret headers; a plugin keeps them where nothing is logged."""
-    headers = settings.get("headers")
-    if not headers:
-        return settings
-    known = {name: getattr(value, "get_secret_value", lambda v=value: v)() for name, value in headers.items()}
-    return {**settings, "headers": known}
 
 
 def make_plan(bench: Bench, *, revision: int = 0) -> Plan:
@@ -228,7 +157,7 @@ def make_plan(bench: Bench, *, revision: int = 0) -> Plan:
         Refused: There is no such release or revision.
     """
     book, made_at = bench.loaded.playbook, bench.ports.clock.monotonic()
-    seen = survey(book, bench.ports, bench.signals, target_revision=revision or None)
+    seen = survey(book, bench.ports, bench.signals, target_revision=revision or None, live=bench.live)
     findings = run_all(seen, plugins.modules("checks"))
     steps = plugins.find("strategies", book.strategy.kind).plan(seen, bench.run, revision=revision)
     return Plan(seen, findings, steps, _policy(bench, steps), made_at, revision)
@@ -272,7 +201,7 @@ def header(bench: Bench, plan: Plan) -> dict[str, Any]:
         "steps": [{**asdict(step), "gate": step.gate.value} for step in plan.steps],
         "revision": plan.revision,
         "measured": measured(plan.survey, str(bench.folder), revision=plan.revision)
-        | {"kubeconfig": bench.flags.kubeconfig},
+        | {"kubeconfig": bench.flags.kubeconfig, "locked": list(bench.locked)},
     }
 
 
@@ -280,8 +209,8 @@ def lease(bench: Bench) -> ReleaseLease:
     """Return the Lease of the bench's release."""
     from upgrader.adapters.lease import ReleaseLease
 
-    release = bench.loaded.playbook.release
-    return ReleaseLease(bench.kube, bench.ports.clock, namespace=release.namespace, release=release.name)
+    namespace, release = bench.locked
+    return ReleaseLease(bench.kube, bench.ports.clock, namespace=namespace, release=release)
 
 
 def _await_first_list(watch: Watch, clock: Clock) -> None:
@@ -300,7 +229,7 @@ def _preflight(bench: Bench, body: Mapping[str, Any], plan: Plan | None) -> tupl
         now = replace(plan.survey, history=ports.helm.history(), live=live)
         return (*moved(said, now), *plan.findings)
     book, revision = bench.loaded.playbook, int(body["revision"])
-    seen = survey(book, ports, bench.signals, target_revision=revision or None)
+    seen = survey(book, ports, bench.signals, target_revision=revision or None, live=bench.live)
     return (*moved(said, seen), *run_all(seen, plugins.modules("checks")))
 
 
@@ -316,13 +245,18 @@ def world(
         tell: The view.
         plan: The plan it carries out, where this process made it.
     """
-    said, who = body["measured"], members(body["measured"])
+    said, who, beside = body["measured"], members(body["measured"]), members_beside(body["measured"])
     watch = bench.kube.watch(WATCHED_KINDS, namespace=said["namespace"])
     _await_first_list(watch, bench.ports.clock)
+    other = bench.kube.watch(WATCHED_KINDS, namespace=said["beside"]["namespace"]) if beside else None
     journal = JournalFile(bench.folder / JOURNAL)
 
     def fleet() -> Fleet:
-        return fleet_of(watch.objects(), who, age_seconds=watch.age_seconds(), error=watch.error())
+        old = fleet_of(watch.objects(), who, age_seconds=watch.age_seconds(), error=watch.error())
+        if other is None or beside is None:
+            return old
+        age, error = other.age_seconds(), other.error()
+        return joined(old, fleet_of(other.objects(), beside, age_seconds=age, error=error))
 
     try:
         yield World(
@@ -339,4 +273,6 @@ def world(
         )
     finally:
         watch.close()
+        if other is not None:
+            other.close()
         journal.close()

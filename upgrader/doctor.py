@@ -9,8 +9,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from upgrader.context import Bench, Flags, bench, load_playbook, make_plan, new_run_id
+from upgrader.context import Bench, bench, load_playbook, make_plan, new_run_id
 from upgrader.errors import UpgraderError
+from upgrader.flags import Flags
 
 PROGRAMS = {
     "helm": "needed: Helm 3.12 or newer, or 4",

@@ -8,10 +8,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from upgrader.context import JOURNAL, Bench, Flags, Plan, bench, header, lease, load_playbook, world
+from upgrader.context import JOURNAL, Bench, Plan, bench, header, lease, load_playbook, world
 from upgrader.engine import Engine
 from upgrader.errors import PlaybookInvalid, Refused
+from upgrader.flags import Flags
 from upgrader.flow.recorder import Recorder
+from upgrader.model.plugins import Color
 from upgrader.model.ports import Kube
 from upgrader.model.record import Record
 from upgrader.model.run import Run, fold
@@ -82,7 +84,8 @@ def _bench_of(flags: Flags, run: str, body: Mapping[str, Any]) -> Iterator[Bench
             file=str(path),
             remedy="put it back as it was; a run ends under the playbook it began with",
         )
-    with bench(loaded, flags, run) as made:
+    live = Color(said["live"]) if said.get("live") else None
+    with bench(loaded, flags, run, live=live) as made:
         require_same_cluster(made.kube, said)
         yield made
 

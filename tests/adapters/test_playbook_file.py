@@ -145,10 +145,10 @@ REFUSED: dict[str, Mistake] = {
     "key-not-yet": ("false_alarm: 0.1%", "latency_p99: 1", 20, "limits.latency_p99", "not in this version"),
     "strategy-not-yet": (
         "kind: rolling",
-        "kind: canary",
+        "kind: gitops",
         12,
         "strategy.kind",
-        "canary is not in this version",
+        "gitops is not in this version",
     ),
     "signal-not-yet": (
         "kind: envoy_stats",

@@ -11,6 +11,7 @@ from pydantic import BaseModel, ValidationError
 
 from upgrader.model.balancing import EnvoyBalancer, HealthCheck
 from upgrader.model.playbook import Playbook
+from upgrader.model.strategy import Rolling
 from upgrader.model.units import Share, batch_targets
 from upgrader.model.watching import EnvoyStats, FromEnvironment, PluginSignal, Synthetic
 
@@ -38,6 +39,7 @@ def test_what_is_left_out_has_the_documented_default() -> None:
 
     assert said_nothing.context is None
     assert said_nothing.release.workloads == {}
+    assert isinstance(said_nothing.strategy, Rolling)
     assert batch_targets(said_nothing.strategy.batches, 20) == (1, 2, 10, 20)
     assert said_nothing.strategy.ready_within == timedelta(minutes=5)
     assert said_nothing.signals == (EnvoyStats(kind="envoy_stats", port=19000, reach="auto", group=None),)
@@ -124,7 +126,10 @@ def test_a_playbook_cannot_be_changed() -> None:
 
 def test_batches_are_numbers_or_shares() -> None:
     """Two types, so that 1 is never taken for 100 %."""
-    kinds = [type(batch) for batch in playbook().strategy.batches]
+    strategy = playbook().strategy
+    assert isinstance(strategy, Rolling)
+
+    kinds = [type(batch) for batch in strategy.batches]
 
     assert kinds == [int, Share, Share, Share]
 

@@ -11,7 +11,7 @@ import json
 import re
 import shlex
 import signal
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -48,6 +48,7 @@ class Target:
         known_good: Revision whose values are used when the playbook gives none; 0: the newest deployed.
         force_conflicts: On the way back (role ``back``), take fields from other managers where the revision
             was applied server-side. Default off.
+        origin: The release it is installed beside, whose values are used where the playbook has none.
     """
 
     place: Place
@@ -58,6 +59,7 @@ class Target:
     timeout_seconds: int = 300
     known_good: int = 0
     force_conflicts: bool = False
+    origin: HelmRelease | None = None
 
 
 class HelmRelease:
@@ -164,13 +166,20 @@ class HelmRelease:
 
         The renderings hold Secrets in clear; they stay in memory.
         """
-        first, second = self._dry_run(chart), self._dry_run(chart)
+        return self._rendered_twice(lambda: self._upgrade_arguments(chart))
+
+    def plan_install(self, chart: Chart) -> Rendered:
+        """Render a new installation twice with ``--dry-run=server``; Helm refuses a name that is taken."""
+        return self._rendered_twice(lambda: self._install_arguments(chart))
+
+    def _rendered_twice(self, arguments: Callable[[], list[str]]) -> Rendered:
+        first, second = self._dry_run(arguments), self._dry_run(arguments)
         return replace(second, stable=first == second)
 
-    def _dry_run(self, chart: Chart) -> Rendered:
+    def _dry_run(self, arguments: Callable[[], list[str]]) -> Rendered:
         dry = "--dry-run=server" if self._helm.upgrade_flags.get("dry-run") else "--dry-run"
         self._write_values()
-        asked = [*self._upgrade_arguments(chart), dry, "--output", "json"]
+        asked = [*arguments(), dry, "--output", "json"]
         release = json.loads(self._helm.read(asked, deadline_seconds=PLAN_SECONDS))
         hooks = [str(hook["manifest"]) for hook in release.get("hooks") or ()]
         return self._render(str(release["manifest"]), hooks)
@@ -178,10 +187,20 @@ class HelmRelease:
     def start_upgrade(self, chart: Chart, *, labels: Mapping[str, str]) -> Process:
         """Start ``helm upgrade`` in a session of its own and return at once."""
         self._write_values()
-        arguments = self._upgrade_arguments(chart)
-        if labels and "labels" in self._helm.upgrade_flags:
-            arguments += ["--labels", ",".join(f"{key}={value}" for key, value in labels.items())]
+        arguments = [*self._upgrade_arguments(chart), *_labels(labels, self._helm.upgrade_flags)]
         return self._start("forward-upgrade", arguments)
+
+    def start_install(self, chart: Chart, *, labels: Mapping[str, str]) -> Process:
+        """Start ``helm install`` without CRDs in a session of its own and return at once."""
+        self._write_values()
+        arguments = [*self._install_arguments(chart), *_labels(labels, self._helm.install_flags)]
+        return self._start("forward-install", arguments)
+
+    def start_uninstall(self, *, as_: str, keep_history: bool) -> Process:
+        """Start ``helm uninstall`` in a session of its own and return at once."""
+        kept = ["--keep-history"] if keep_history else []
+        timeout = ["--timeout", f"{self._target.timeout_seconds}s"]
+        return self._start(f"{as_}-uninstall", ["uninstall", self._name, *kept, *timeout])
 
     def start_rollback(self, revision: int, *, as_: str) -> Process:
         """Start ``helm rollback`` to that revision in a session of its own; never signal it."""
@@ -209,6 +228,8 @@ class HelmRelease:
         self._values.write(self._known_good_values)
 
     def _known_good_values(self) -> str:
+        if self._target.origin is not None:
+            return self._target.origin._known_good_values()
         good = self._target.known_good or newest_deployed(self.history())
         if not good:
             raise Refused(
@@ -225,6 +246,28 @@ class HelmRelease:
             *["upgrade", self._name, str(chart.path), "--reset-values", *values],
             *self._limits(),
             *(["--server-side=auto"] if "server-side" in flags else []),
+            *(["--wait=hookOnly"] if flags.get("wait") else []),
+            *(["--hide-notes"] if "hide-notes" in flags else []),
+        ]
+
+    def _install_arguments(self, chart: Chart) -> list[str]:
+        """Return the arguments of a new installation; CRDs are a step of their own.
+
+        ``--replace``: the place may hold the kept history of a version that was retired there.
+        """
+        values = [word for path in self._values.paths() for word in ("--values", str(path))]
+        flags = self._helm.install_flags
+        return [
+            *[
+                "install",
+                self._name,
+                str(chart.path),
+                "--create-namespace",
+                "--skip-crds",
+                "--replace",
+                *values,
+            ],
+            *["--timeout", f"{self._target.timeout_seconds}s"],
             *(["--wait=hookOnly"] if flags.get("wait") else []),
             *(["--hide-notes"] if "hide-notes" in flags else []),
         ]
@@ -299,6 +342,10 @@ class HelmRelease:
         """Return the exact command line of the upgrade, for `plan`; without secrets."""
         return self._command_line(self._upgrade_arguments(chart))
 
+    def install_command(self, chart: Chart) -> str:
+        """Return the exact command line of a new installation, for `plan`; without secrets."""
+        return self._command_line(self._install_arguments(chart))
+
     def rollback_command(self, revision: int) -> str:
         """Return the exact command line that goes back, for the undo list."""
         return self._command_line(self._rollback_arguments(revision))
@@ -313,6 +360,12 @@ class HelmRelease:
     @property
     def _name(self) -> str:
         return self._target.place.name
+
+
+def _labels(labels: Mapping[str, str], flags: Mapping[str, str]) -> list[str]:
+    if not labels or "labels" not in flags:
+        return []
+    return ["--labels", ",".join(f"{key}={value}" for key, value in labels.items())]
 
 
 def revision_of(row: Mapping[str, Any]) -> Revision:

@@ -125,6 +125,11 @@ class HelmProgram:
         return flags_of(self.plain(["rollback", "--help"]))
 
     @cached_property
+    def install_flags(self) -> Mapping[str, str]:
+        """Return the flags of ``helm install``, each with its type."""
+        return flags_of(self.plain(["install", "--help"]))
+
+    @cached_property
     def list_flags(self) -> Mapping[str, str]:
         """Return the flags of ``helm list``, each with its type."""
         return flags_of(self.plain(["list", "--help"]))

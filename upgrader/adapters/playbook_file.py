@@ -20,7 +20,8 @@ from ruamel.yaml.error import MarkedYAMLError, YAMLError
 from upgrader.adapters.playbook_template import TEMPLATES
 from upgrader.errors import PlaybookInvalid
 from upgrader.model.balancing import BalancerSettings
-from upgrader.model.playbook import STRATEGIES, Playbook
+from upgrader.model.playbook import STRATEGIES, Playbook, Release
+from upgrader.model.strategy import Rolling
 from upgrader.model.strict import MISPLACED, UNKNOWN_KEY, nearest
 from upgrader.model.watching import FromEnvironment, SignalSettings, Synthetic
 
@@ -65,6 +66,10 @@ class LoadedPlaybook:
     def secret_values(self) -> dict[str, SecretStr]:
         """Return the chart values that come from the environment, by dotted value path."""
         return {path: self.secrets[name] for path, name in self.playbook.release.values.env.items()}
+
+    def files_of(self, release: Release) -> tuple[Path, ...]:
+        """Return the values files of a release of this playbook, absolute, in Helm's order."""
+        return tuple(self.path.parent / name for name in release.values.files)
 
     def settings(self, entry: SignalSettings | BalancerSettings) -> dict[str, Any]:
         """Return what the plugin of one signal or balancer is built from.
@@ -282,14 +287,22 @@ def _absent(playbook: Playbook, folder: Path, environ: Mapping[str, str]) -> Ite
                 what = f"no chart at {chart}; one from a registry is written oci://… or https://…"
                 yield _Problem(("releases", 0, "chart", "ref"), what)
                 break
-    for at, name in enumerate(release.values.files):
+    for key, name in _values_files(playbook):
         if why := _unreadable(folder / name):
-            yield _Problem(("releases", 0, "values", "files", at), f"{folder / name} {why}")
+            yield _Problem(key, f"{folder / name} {why}")
     for path, name in _variables(playbook):
         if not environ.get(name):
             yield _Problem(
                 path, f"environment variable {name} is {'empty' if name in environ else 'not set'}"
             )
+
+
+def _values_files(playbook: Playbook) -> Iterator[tuple[KeyPath, str]]:
+    for at, name in enumerate(playbook.release.values.files):
+        yield ("releases", 0, "values", "files", at), name
+    green = () if isinstance(playbook.strategy, Rolling) else playbook.strategy.green.values_files
+    for at, name in enumerate(green):
+        yield ("strategy", "green", "values_files", at), name
 
 
 def _unreadable(path: Path) -> str:

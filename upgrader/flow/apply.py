@@ -13,7 +13,7 @@ from upgrader.model.record import Kind
 def scene_of(recorder: Recorder, fleet: Fleet, step: StepPlan) -> Scene:
     """Return what a step acts in, with what its own records said so far."""
     run = recorder.run
-    return Scene(recorder.world.ports, fleet, run.measured, run.facts.get(step.id, {}))
+    return Scene(recorder.world.ports, fleet, run.measured, run.facts.get(step.id, {}), run.latest)
 
 
 def apply(recorder: Recorder, fleet: Fleet) -> None:
@@ -48,7 +48,12 @@ def _begin(recorder: Recorder, step: Step, fleet: Fleet) -> None:
 
 
 def _late(recorder: Recorder, plan: StepPlan) -> float:
-    """Return how long a step that is over its deadline has taken, or 0; holds do not count."""
+    """Return how long a step that is over its deadline has taken, or 0; holds do not count.
+
+    One that waits for somebody else's API never fails by being late: `decide` holds it.
+    """
+    if plan.patient:
+        return 0.0
     begun = float(recorder.run.facts.get(plan.id, {}).get("begun_at", 0.0))
     taken = recorder.now() - max(begun, recorder.run.since)
     return taken if taken > plan.deadline_seconds else 0.0

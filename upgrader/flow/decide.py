@@ -48,7 +48,7 @@ def decide(run: Run, now: float) -> Decision:
         now: UTC seconds.
     """
     judged = [judge(run, name, now, _gate(run)) for name in run.policy.signals]
-    judged += [*_evidence(run, now), *_outgrown(run, now), *_overdue(run, now)]
+    judged += [*_evidence(run, now), *_outgrown(run, now), *_overdue(run, now), *_unanswered(run, now)]
     breaches = tuple(one.reason for one in judged if one.verdict is Verdict.BREACH)
     if breaches:
         return Decision(Verdict.BREACH, Event.BREACHED if run.phase in WATCHED else None, breaches)
@@ -106,6 +106,17 @@ def _overdue(run: Run, now: float) -> list[Judgement]:
         return []
     text = f"the gate after {run.step.id} has not passed in {waited:.0f} s"
     return [Judgement("gate", Verdict.TOO_LITTLE, text, holds=True)]
+
+
+def _unanswered(run: Run, now: float) -> list[Judgement]:
+    """Hold a step that waits for somebody else's API beyond its deadline; a resume gives it another."""
+    applying = run.phase is Phase.APPLYING or (run.phase is Phase.HOLDING and run.came_from is Phase.APPLYING)
+    facts = run.facts.get(run.step.id, {})
+    waited = now - max(float(facts.get("begun_at", now)), run.resumed_at)
+    if not (applying and run.step.patient) or waited <= run.step.deadline_seconds:
+        return []
+    why = facts.get("waits_for") or "it is not there yet"
+    return [Judgement(run.step.id, Verdict.UNAVAILABLE, f"not done after {waited:.0f} s: {why}", holds=True)]
 
 
 def _least(run: Run) -> float:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from upgrader.flow.recorder import Recorder
 from upgrader.model.fleet import Fleet
 from upgrader.model.plugins import Signal
 from upgrader.model.record import Kind
+from upgrader.model.run import new_ratio
 
 
 class Rounds:
@@ -26,7 +29,7 @@ class Rounds:
 def observe(recorder: Recorder, rounds: Rounds) -> Fleet:
     """Read what is due and return the gateway as the readings saw it."""
     world = recorder.world
-    fleet = world.fleet()
+    fleet = replace(world.fleet(), new_ratio=new_ratio(recorder.run))
     for signal in world.signals:
         if rounds.take(signal.name, signal.interval_seconds, world.ports.clock.monotonic()):
             _read(recorder, signal, fleet)

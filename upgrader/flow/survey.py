@@ -6,17 +6,23 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from upgrader.errors import ProgramFailed, Refused
+from upgrader.flow.beside import dry_runnable, survey_beside
 from upgrader.flow.look import ask_rights, dry_run, live_objects, nearby, trial
 from upgrader.model.fleet import Fleet, Members, current_hashes, fleet_of
 from upgrader.model.playbook import Playbook, Release
-from upgrader.model.plugins import Signal, Survey
-from upgrader.model.ports import Chart, Helm, Kube, Manifest, Ports, Ref, ReleaseStatus, Rendered, Revision
+from upgrader.model.plugins import Color, Signal, Survey
+from upgrader.model.ports import Chart, Kube, Manifest, Ports, Ref, ReleaseStatus, Rendered, Revision
 from upgrader.model.rights import needed_rights
 from upgrader.model.subjects import LOCKED, by_ref, front_service, grouped
 
 
 def survey(
-    playbook: Playbook, ports: Ports, signals: Sequence[Signal], *, target_revision: int | None = None
+    playbook: Playbook,
+    ports: Ports,
+    signals: Sequence[Signal],
+    *,
+    target_revision: int | None = None,
+    live: Color | None = None,
 ) -> Survey:
     """Read the release, the cluster around it and one reading of each signal.
 
@@ -25,6 +31,7 @@ def survey(
         ports: The world.
         signals: All signals and balancers.
         target_revision: A revision of the history to go to, instead of the playbook's chart.
+        live: The color that carries the traffic, where the new version goes to a place beside it.
 
     Raises:
         Refused: Helm is missing or too old, there is no such release or revision, or the chart does not
@@ -32,16 +39,19 @@ def survey(
     """
     release, kube, helm = playbook.release, ports.kube, ports.helm
     helm_version = helm.version()  # first: an old one fails at what it does not know, with other words
-    plan = _plan(helm, release, target_revision)
+    plan = _plan(ports, release, target_revision)
+    beside = survey_beside(playbook, ports, plan.new, live) if live else None
     sent = (*plan.old.objects, *plan.new.objects)
     deployments = kube.list("apps/v1", "Deployment", namespace=release.namespace)
     services = _services(kube, release, plan.old, deployments)
     groups = grouped(
         _chosen(kube, release, plan.old, deployments), services, deployments, frozenset(by_ref(sent))
     )
-    rights = ask_rights(kube, needed_rights(sent, namespace=release.namespace))
+    places = (release.namespace, *([beside.namespace] if beside else ()))
+    needed = dict.fromkeys(one for at in places for one in needed_rights(sent, namespace=at))
+    rights = ask_rights(kube, needed)
     near = nearby(kube, release.namespace, rights)
-    live = live_objects(kube, (*sent, *plan.old.hooks, *plan.new.hooks))
+    found = live_objects(kube, (*sent, *plan.old.hooks, *plan.new.hooks))
     members = {Ref.of(one): one for one in deployments if one["metadata"]["name"] in groups}
     return Survey(
         playbook=playbook,
@@ -54,14 +64,15 @@ def survey(
         chart=plan.chart,
         old=plan.old,
         new=plan.new,
-        live=live | members,
-        dry_run=dry_run(kube, plan.new.objects, method=plan.method),
-        dry_run_back=dry_run(kube, plan.old.objects, method=plan.method),
+        live=found | members,
+        dry_run=dry_run(kube, dry_runnable(plan.new, beside), method=plan.method),
+        dry_run_back={} if beside else dry_run(kube, plan.old.objects, method=plan.method),
         groups=groups,
         services=services,
         nearby=near,
         rights=rights,
         trial=trial(ports.clock, signals, _fleet(groups, (*deployments, *near), release.namespace)),
+        beside=beside,
     )
 
 
@@ -77,11 +88,12 @@ class _Plan:
     new: Rendered
 
 
-def _plan(helm: Helm, release: Release, target: int | None) -> _Plan:
+def _plan(ports: Ports, release: Release, target: int | None) -> _Plan:
     """Find out from which revision to which target; nothing is rendered where Helm is locked.
 
     Helm refuses even a dry run then, and a check says why.
     """
+    helm = ports.helm
     history = helm.history()
     _require(history, release, target)
     known_good = max((one.number for one in history if one.status is ReleaseStatus.DEPLOYED), default=0)
@@ -90,13 +102,13 @@ def _plan(helm: Helm, release: Release, target: int | None) -> _Plan:
     if target is not None:
         return _Plan(history, known_good, method, None, old, helm.rendered(target))
     chart = helm.pull()
-    new = Rendered(()) if history[-1].status in LOCKED else _rendered(helm, chart)
+    new = Rendered(()) if history[-1].status in LOCKED else _rendered(ports, chart)
     return _Plan(history, known_good, method, chart, old, new)
 
 
-def _rendered(helm: Helm, chart: Chart) -> Rendered:
+def _rendered(ports: Ports, chart: Chart) -> Rendered:
     try:
-        return helm.plan_upgrade(chart)
+        return ports.beside.plan_install(chart) if ports.beside else ports.helm.plan_upgrade(chart)
     except ProgramFailed as failure:
         raise Refused(
             f"Helm cannot plan the upgrade to {chart.name} {chart.version}: {failure.output or failure.what}",

@@ -111,12 +111,15 @@ class Fleet:
         pods: All pods of these, terminating ones included.
         age_seconds: How old this picture may be; 0 while the watch is connected.
         error: Why it is old, or the empty text.
+        new_ratio: The share of requests a balancer is set to give the new version, 0-1; ``None`` where nobody
+            sets one, so that traffic follows the number of pods, or where it is not known.
     """
 
     workloads: tuple[Workload, ...]
     pods: tuple[Pod, ...]
     age_seconds: float = 0.0
     error: str = ""
+    new_ratio: float | None = None
 
     def workload(self, name: str) -> Workload | None:
         """Return the workload of that name, or ``None``."""
@@ -165,6 +168,16 @@ def fleet_of(
         if (workload := owners.get(_owner(pod), "")) in members.groups
     )
     return Fleet(workloads, pods, age_seconds, error)
+
+
+def joined(old: Fleet, new: Fleet) -> Fleet:
+    """Return the gateway that stands in two places; what one of them does not know is not known."""
+    return Fleet(
+        (*old.workloads, *new.workloads),
+        (*old.pods, *new.pods),
+        max(old.age_seconds, new.age_seconds),
+        old.error or new.error,
+    )
 
 
 def current_hashes(objects: Iterable[Manifest], deployment: str) -> frozenset[str]:

@@ -279,6 +279,24 @@ def selects(selector: Mapping[str, Any], found: Mapping[str, str]) -> bool:
     )
 
 
+def fits(selector: str, found: Mapping[str, str]) -> bool:
+    """Tell whether labels fit a selector as kubectl takes it, such as ``app=gloo,tier in (a, b),!legacy``.
+
+    Source: https://kubernetes.io/docs/concepts/overview/working-with-objects/labels (read 2026-11-24): a
+    key that is missing fits ``!=`` and ``notin``.
+    """
+    return all(_fits_one(part.strip(), found) for part in re.split(r",(?![^(]*\))", selector))
+
+
+def _fits_one(part: str, found: Mapping[str, str]) -> bool:
+    if match := re.fullmatch(r"([^\s=!]+)\s*(==?|!=)\s*(\S*)", part):
+        return (found.get(match[1]) == match[3]) is (match[2] != "!=")
+    if match := re.fullmatch(r"(\S+)\s+(in|notin)\s*\((.*)\)", part):
+        values = {one.strip() for one in match[3].split(",")}
+        return (found.get(match[1]) in values) is (match[2] == "in")
+    return part[1:].strip() not in found if part.startswith("!") else part in found
+
+
 def _holds(rule: Mapping[str, Any], found: Mapping[str, str]) -> bool:
     key, values = rule["key"], rule.get("values") or ()
     answers = {

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 from upgrader.model.fleet import Members, current_hashes, template_digest
-from upgrader.model.plugins import Finding, Severity, Survey
-from upgrader.model.ports import Denied, Manifest, Ref
+from upgrader.model.plugins import Beside, Finding, Severity, Survey
+from upgrader.model.ports import Chart, Denied, Manifest, Ref
 
 ANNOTATION = "upgrader/"
 """Prefix of all our annotations; each object we touch says who, why and how to undo it."""
@@ -33,6 +34,21 @@ def measured(survey: Survey, run_folder: str, *, revision: int = 0) -> dict[str,
         "run_folder": run_folder,
         "workloads": [_workload(survey, name, group) for name, group in survey.groups.items()],
         "jobs": sorted({one["metadata"]["name"] for one in _jobs(survey)}),
+        **({} if survey.beside is None else _beside(survey.beside)),
+    }
+
+
+def _beside(place: Beside) -> dict[str, Any]:
+    return {
+        "live": place.live.value,
+        "traffic_back": place.back,
+        "beside": {
+            "release": place.release,
+            "namespace": place.namespace,
+            "existed": place.exists,
+            "last_revision": place.history[-1].number if place.history else 0,
+            "groups": dict(place.groups),
+        },
     }
 
 
@@ -43,6 +59,12 @@ def members(measured: Mapping[str, Any]) -> Members:
         {row["name"]: row["group"] for row in rows},
         {row["name"]: frozenset(row["old_hashes"]) for row in rows},
     )
+
+
+def members_beside(measured: Mapping[str, Any]) -> Members | None:
+    """Return who stands in the other place, every pod of it new; ``None`` where there is none."""
+    beside = measured.get("beside")
+    return Members(beside["groups"], {}) if beside else None
 
 
 def row_of(measured: Mapping[str, Any], name: str) -> Mapping[str, Any]:
@@ -60,6 +82,12 @@ def row_of(measured: Mapping[str, Any], name: str) -> Mapping[str, Any]:
 def ref_of(row: Mapping[str, Any]) -> Ref:
     """Return the Deployment a measured row speaks of."""
     return Ref("apps/v1", "Deployment", row["namespace"], row["name"])
+
+
+def pinned_chart(measured: Mapping[str, Any]) -> Chart:
+    """Return the chart that was pulled when the run was planned."""
+    said = measured["chart"]
+    return Chart(Path(said["path"]), said["name"], said["version"], said["digest"])
 
 
 def moved(measured: Mapping[str, Any], now: Survey) -> Iterator[Finding]:

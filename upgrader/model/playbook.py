@@ -10,8 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
-from decimal import Decimal
-from typing import Annotated, Any, Final, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
     AfterValidator,
@@ -22,6 +21,8 @@ from pydantic import (
 )
 
 from upgrader.model.balancing import BALANCERS, BalancerSettings
+from upgrader.model.plugins import Color
+from upgrader.model.strategy import STRATEGIES, Rolling, StrategySettings
 from upgrader.model.strict import (
     EnvName,
     GroupName,
@@ -33,13 +34,10 @@ from upgrader.model.strict import (
     nearest,
     not_empty,
 )
-from upgrader.model.units import BatchSize, Duration, Ratio, Share, require_growing
+from upgrader.model.units import Duration, Ratio
 from upgrader.model.watching import SIGNALS, EnvoyStats, SignalSettings
 
 __all__ = ["BALANCERS", "SIGNALS", "STRATEGIES", "Playbook"]
-
-STRATEGIES: Final = ("rolling",)
-STRATEGIES_NOT_YET: Final = ("canary", "blue_green", "gitops", "revision")
 
 _SELECTOR_PART = re.compile(
     r"!?[\w./-]+|[\w./-]+\s*(=|==|!=)\s*[\w.-]*|[\w./-]+\s+(in|notin)\s*\([\w.,\s-]*\)", re.ASCII
@@ -130,39 +128,6 @@ class Release(Strict):
     workloads: dict[GroupName, Workloads] = Field(
         default_factory=dict,
         description="Groups in the order of the upgrade. Default: found from the manifest.",
-    )
-
-
-def _known_strategy(value: object) -> object:
-    if value in STRATEGIES:
-        return value
-    if value in STRATEGIES_NOT_YET:
-        raise ValueError(f"{value} is not in this version; there is: {', '.join(STRATEGIES)}")
-    raise ValueError(f"unknown strategy; there is: {', '.join(STRATEGIES)}{nearest(str(value), STRATEGIES)}")
-
-
-DEFAULT_BATCHES: Final = (1, Share(Decimal(10)), Share(Decimal(50)), Share(Decimal(100)))
-
-
-def _growing(value: tuple[int | Share, ...]) -> tuple[int | Share, ...]:
-    require_growing(value)
-    return value
-
-
-class Rolling(Strict):
-    """One ``helm upgrade``, its pods let through in batches."""
-
-    kind: Annotated[Literal["rolling"], BeforeValidator(_known_strategy)]
-    batches: Annotated[tuple[BatchSize, ...], AfterValidator(_growing)] = Field(
-        DEFAULT_BATCHES,
-        description="How many pods are new after each batch: whole numbers, then shares rounded up; the last "
-        "is 100%. Default [1, 10%, 50%, 100%]: one pod shows what fails for everybody, ten percent what "
-        "fails under load.",
-    )
-    ready_within: Duration = Field(
-        timedelta(minutes=5),
-        description="How long the pods of one batch may take to turn ready. Default 5m: longer than an image "
-        "pull, shorter than Kubernetes' own 10 minutes.",
     )
 
 
@@ -297,7 +262,10 @@ class Playbook(Strict):
     releases: Annotated[tuple[Release, ...], AfterValidator(not_empty)] = Field(
         description="What to upgrade: one in this version. Required."
     )
-    strategy: Rolling = Field(default_factory=lambda: Rolling(kind="rolling"))
+    strategy: StrategySettings = Field(
+        default_factory=lambda: Rolling(kind="rolling"),
+        description="How the new version takes over. Default: rolling, in its default batches.",
+    )
     signals: Annotated[tuple[SignalSettings, ...], AfterValidator(not_empty)] = Field(
         description="What tells good from bad; at least one. Required."
     )
@@ -333,10 +301,50 @@ class Playbook(Strict):
         """The one release."""
         return self.releases[0]
 
+    def place(self, color: Color) -> Release:
+        """Return the release in one of the two places that a second installation needs; blue is `release`."""
+        if color is Color.BLUE or isinstance(self.strategy, Rolling):
+            return self.release
+        green = self.strategy.green
+        files = (*self.release.values.files, *green.values_files)
+        values = self.release.values.model_copy(update={"files": files})
+        return self.release.model_copy(
+            update={"name": green.name, "namespace": green.namespace, "values": values}
+        )
+
+    @property
+    def beside(self) -> Release:
+        """The release in the place that does not carry the traffic, as `with_live` left it."""
+        return self.releases[1]
+
+    def with_live(self, color: Color) -> Playbook:
+        """Return the playbook as it reads for a run that begins with this color live.
+
+        Its first release is the live one; the second is the same in the other place.
+        """
+        return self.model_copy(update={"releases": (self.place(color), self.place(color.other))})
+
     @model_validator(mode="after")
     def _one_release(self) -> Self:
         if len(self.releases) > 1:
             raise at_fault(("releases", 1), "one release in this version; tiers come later")
+        return self
+
+    @model_validator(mode="after")
+    def _two_places(self) -> Self:
+        """A second installation needs a place of its own, and a balancer that knows both."""
+        if isinstance(self.strategy, Rolling):
+            return self
+        green = self.strategy.green
+        if green.namespace == self.release.namespace:
+            raise at_fault(("strategy", "green", "namespace"), "must be another than the release's own")
+        moving = [at for at, one in enumerate(self.balancers) if getattr(one, "green", None)]
+        if len(moving) != 1:
+            what = (
+                "one balancer must have a green backend, to move traffic to; "
+                f"{len(moving) or 'none'} of {len(self.balancers)} has"
+            )
+            raise at_fault(("balancers", moving[1]) if moving else ("balancers",), what)
         return self
 
     @model_validator(mode="after")

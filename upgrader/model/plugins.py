@@ -95,6 +95,36 @@ class Traffic(Protocol):
             BalancerUnwilling: It was refused, throttled or not answered; it may have happened all the same.
         """
 
+    def by_hand(self, green_ratio: float) -> str:
+        """Return the command, or a sentence, by which an operator does the same without this tool."""
+
+
+@dataclass(frozen=True)
+class Beside:
+    """The place where the new version is installed beside the old one, and what stands there before.
+
+    Args:
+        live: The color that carries the traffic now; the new version goes to the other.
+        release: The new installation's Helm release name.
+        namespace: Its namespace.
+        exists: Whether the namespace is there already; what we made we take away.
+        history: The release's revisions there, oldest first; kept ones of a retired version among them.
+        groups: The new Deployments → the playbook's group, in its order.
+        finest_ratio: The finest share the balancer can give, 0-1.
+        delay_seconds: How long traffic may go the old way after an accepted change.
+        back: How an operator gives all traffic to the old version by hand.
+    """
+
+    live: Color
+    release: str
+    namespace: str
+    exists: bool
+    history: tuple[Revision, ...]
+    groups: Mapping[str, str]
+    finest_ratio: float
+    delay_seconds: float
+    back: str
+
 
 SignalFactory = Callable[[Mapping[str, Any], Ports], Signal]
 
@@ -152,6 +182,8 @@ class Survey:
         nearby: HPAs, PDBs, Pods, ReplicaSets, Nodes, Jobs and webhook configurations that may matter.
         rights: ``verb resource`` → whether we may.
         trial: One reading of every signal.
+        beside: The other place, where the strategy installs a second time; ``new`` is what is sent there.
+        crds: The CustomResourceDefinitions of the target chart.
     """
 
     playbook: Playbook
@@ -172,10 +204,15 @@ class Survey:
     nearby: tuple[Manifest, ...] = ()
     rights: Mapping[str, bool] = field(default_factory=dict)
     trial: Mapping[str, Reading] = field(default_factory=dict)
+    beside: Beside | None = None
+    crds: tuple[Manifest, ...] = ()
 
 
 class Check(Protocol):
-    """A module ``upgrader/checks/SUBJECT.py`` has ``RULES`` (rule → one line) and ``check``."""
+    """A module ``upgrader/checks/SUBJECT.py`` has ``RULES`` (rule → one line) and ``check``.
+
+    It may have ``ONLY_FOR`` too: rule → the strategies it speaks of; a rule that is not there speaks of all.
+    """
 
     RULES: Mapping[str, str]
 

@@ -10,9 +10,12 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from upgrader.errors import BalancerUnwilling
+
+if TYPE_CHECKING:
+    from upgrader.model.plugins import Traffic
 
 Manifest = dict[str, Any]
 """A Kubernetes object as the API serves it (``apiVersion``, ``kind``, ``metadata`` …)."""
@@ -254,6 +257,20 @@ class Helm(Protocol):
     def plan_upgrade(self, chart: Chart) -> Rendered:
         """Render the upgrade twice with ``--dry-run=server``; sends nothing to admission."""
 
+    def plan_install(self, chart: Chart) -> Rendered:
+        """Render a new installation twice as a dry run; `ProgramFailed` where Helm would refuse it."""
+
+    def start_install(self, chart: Chart, *, labels: Mapping[str, str]) -> Process:
+        """Start ``helm install`` without CRDs, in a session of its own, and return at once."""
+
+    def start_uninstall(self, *, as_: str, keep_history: bool) -> Process:
+        """Start ``helm uninstall`` in a session of its own and return at once.
+
+        Args:
+            as_: The role `started` finds it by: ``forward`` or ``back``.
+            keep_history: Keep the records, so that `start_rollback` can bring it all back.
+        """
+
     def start_upgrade(self, chart: Chart, *, labels: Mapping[str, str]) -> Process:
         """Start ``helm upgrade`` in a session of its own and return at once."""
 
@@ -292,6 +309,9 @@ class Helm(Protocol):
 
     def upgrade_command(self, chart: Chart) -> str:
         """Return the exact command line of the upgrade, for `plan`; without secrets."""
+
+    def install_command(self, chart: Chart) -> str:
+        """Return the exact command line of a new installation, for `plan`; without secrets."""
 
     def rollback_command(self, revision: int) -> str:
         """Return the exact command line that goes back, for the undo list."""
@@ -484,6 +504,9 @@ class Ports:
         token: Gives a bearer token for a provider's API (``gcp``, ``azure``), from where its own tools find
             their credentials. Raises `BalancerUnwilling` when there are none.
         aws: Makes boto3's client of a service: its name, region and endpoint (empty for AWS's own).
+        beside: The release in the other place, where a second installation stands beside the first.
+        traffic: What moves traffic between the two.
+        direct: Requests straight at a place, past the balancer, and what each must answer.
     """
 
     clock: Clock
@@ -494,3 +517,6 @@ class Ports:
     prober: Callable[[ProbeSpec], Prober]
     token: Callable[[str], str] = field(default=_no_credentials, repr=False)
     aws: Callable[[str, str, str], Any] = field(default=_no_client, repr=False)
+    beside: Helm | None = None
+    traffic: Traffic | None = None
+    direct: tuple[ProbeSpec, ...] = ()

@@ -9,7 +9,7 @@ from typing import Any
 from upgrader.errors import JournalDamaged
 from upgrader.model.evidence import CeilingMeter, Counts, Meter
 from upgrader.model.phase import TERMINAL, Event, Phase, next_phase
-from upgrader.model.plugins import Gate, StepPlan
+from upgrader.model.plugins import Color, Gate, StepPlan
 from upgrader.model.policy import BRAKE_EVIDENCE, LATE_READINGS, Policy
 from upgrader.model.reading import Reading
 from upgrader.model.record import RULE, SCHEMA, Kind, Record
@@ -50,6 +50,7 @@ class Run:
         good_at: When each signal last had usable data.
         gate_seconds: Seconds of good looks since the step was done, by counting signal.
         gate_since: Since when the gate has waited, holds included; anew after a resume.
+        resumed_at: When a pause last ended.
         gated_share: The largest share of new pods of the current group that passed a gate or a hold, 0-1.
         calm_since: Since when the evidence has been below the brake's mark.
         verdict: The body of the last verdict.
@@ -78,6 +79,7 @@ class Run:
     good_at: Mapping[str, float] = field(default_factory=dict)
     gate_seconds: Mapping[str, float] = field(default_factory=dict)
     gate_since: float = 0.0
+    resumed_at: float = 0.0
     gated_share: float = 0.0
     calm_since: float = 0.0
     verdict: Mapping[str, Any] = field(default_factory=dict)
@@ -140,6 +142,16 @@ def new_pods(run: Run) -> tuple[float, float]:
     if not group or values is None:
         return 0.0, 0.0
     return values.values.get(f"{group} wanted_new", 0.0), values.values.get(f"{group} wanted", 0.0)
+
+
+def new_ratio(run: Run) -> float | None:
+    """Return the share of requests that a balancer says the new version gets, 0-1; ``None`` if none does."""
+    live = run.measured.get("live")
+    for reading in run.latest.values():
+        if live and "green_ratio" in reading.values:
+            green = reading.values["green_ratio"]
+            return green if live == Color.BLUE.value else 1.0 - green
+    return None
 
 
 def open_run(record: Record) -> Run:
@@ -262,7 +274,7 @@ def _fold_event(run: Run, record: Record) -> Run:
     if event is Event.APPLIED:
         return replace(moved, gate_seconds={}, gate_since=record.at)
     if event is Event.RESUMED:
-        return replace(moved, gate_since=record.at)
+        return replace(moved, gate_since=record.at, resumed_at=record.at)
     if event is Event.ADVANCED:
         following = run.steps[run.index + 1].settings.get("group")
         is_same_group = following == run.step.settings.get("group")

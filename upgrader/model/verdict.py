@@ -151,7 +151,8 @@ def needed_seconds(run: Run, signal: str, gate: Gate) -> float:
     process of ours was there to end it; the ceiling meter judges then.
     """
     stand, (new, wanted) = _least(run, gate), new_pods(run)
-    if gate is Gate.SETTLE or not _rules_out(run, signal) or 0 < wanted <= new:
+    no_baseline = run.step.new_share >= 1.0 or 0 < wanted <= new
+    if gate is Gate.SETTLE or not _rules_out(run, signal) or no_baseline:
         return stand
     reading = run.latest.get(signal)
     if reading is None or reading.counts is None:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Final
 from urllib.parse import quote
 
@@ -88,7 +89,7 @@ class EnvoyStats:
             return self._blind(pods, unread)
         self._speaking |= {pod.workload for pod in asked if pod.uid in stats}
         self._config = self._config.look(stats, exists=[pod.uid for pod in pods], now=read_at)
-        return self._reading(asked, look, unread, total=len(pods))
+        return self._reading(replace(fleet, pods=asked), look, unread, total=len(pods))
 
     def close(self) -> None:
         """Close the connections."""
@@ -127,7 +128,8 @@ class EnvoyStats:
             error=_why_blind(pods, unread),
         )
 
-    def _reading(self, asked: Sequence[Pod], look: Look, unread: Mapping[str, str], *, total: int) -> Reading:
+    def _reading(self, fleet: Fleet, look: Look, unread: Mapping[str, str], *, total: int) -> Reading:
+        asked = fleet.pods
         sides = {
             side: _sum(look.growth[pod.uid] for pod in asked if pod.side is side and pod.uid in look.growth)
             for side in Side
@@ -137,7 +139,7 @@ class EnvoyStats:
         counts = None
         if look.seconds > 0:
             counts = Counts(new.requests, new.failures, old.requests, old.failures, look.seconds)
-            self._count_due(asked, look, new=new, old=old)
+            self._count_due(fleet, look, new=new, old=old)
         expected = [pod for pod in asked if _should_answer(pod) and self._is_proxy(pod)]
         now = self._clock.now()
         return Reading(
@@ -155,11 +157,15 @@ class EnvoyStats:
             due_requests=self._due_requests,
         )
 
-    def _count_due(self, asked: Sequence[Pod], look: Look, *, new: Requests, old: Requests) -> None:
-        """Add what new pods should have had by their share of the ready pods that were read."""
-        ready = Counter(pod.side for pod in asked if _should_answer(pod) and pod.uid in look.growth)
+    def _count_due(self, fleet: Fleet, look: Look, *, new: Requests, old: Requests) -> None:
+        """Add what new pods should have had: by the balancer's share, else by their share of ready pods."""
+        ready = Counter(pod.side for pod in fleet.pods if _should_answer(pod) and pod.uid in look.growth)
         if new.requests or not ready[Side.NEW]:
             self._due_requests = 0.0
+        elif fleet.new_ratio is not None:
+            # At 1 nothing is left for the old side to be measured by: what it still gets is all due.
+            old_ratio = 1.0 - fleet.new_ratio
+            self._due_requests += old.requests * (fleet.new_ratio / old_ratio if old_ratio > 0 else 1.0)
         elif ready[Side.OLD]:
             self._due_requests += old.requests * ready[Side.NEW] / ready[Side.OLD]
 

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-from upgrader.model.measure import ref_of
+from upgrader.model.measure import pinned_chart, ref_of
 from upgrader.model.plugins import Progress, Scene, StepPlan
-from upgrader.model.ports import Chart, Process, Ref, ReleaseStatus, Revision
-
-STOP_SECONDS = 30.0
-"""How long Helm may take to end after SIGTERM (measured: 0.15 s and one request); then it is killed."""
+from upgrader.model.ports import Ref, ReleaseStatus, Revision
+from upgrader.steps.helm_process import body_of, started_as, stop
 
 
 @dataclass(frozen=True)
@@ -42,17 +39,19 @@ class HelmUpgrade:
         """Take our field ownership off, then start Helm; a Helm of ours that runs already is taken up."""
         known = scene.ports.helm.started("forward")
         if known is not None and (scene.ports.helm.running(known) or _is_ours(scene)):
-            return {"forward": _body(known)}
+            return {"forward": body_of(known)}
         _step_aside(scene)
         revision = self.plan.settings["revision"]
         if revision:
-            return {"forward": _body(scene.ports.helm.start_rollback(revision, as_="forward"))}
+            return {"forward": body_of(scene.ports.helm.start_rollback(revision, as_="forward"))}
         labels = {"upgrader-run": self.plan.settings["run"]}
-        return {"forward": _body(scene.ports.helm.start_upgrade(_chart(scene), labels=labels))}
+        return {
+            "forward": body_of(scene.ports.helm.start_upgrade(pinned_chart(scene.measured), labels=labels))
+        }
 
     def poll(self, scene: Scene) -> Progress:
         """Wait for the process, then ask the history."""
-        process = _process(scene, "forward")
+        process = started_as(scene, "forward")
         if process and scene.ports.helm.running(process):
             return Progress(False, "helm is writing")
         last = _last(scene)
@@ -69,10 +68,10 @@ class HelmUpgrade:
 
     def undo(self, scene: Scene) -> Progress:
         """Stop a Helm that still writes forward; then go back to the known-good revision, once."""
-        forward = _process(scene, "forward")
+        forward = started_as(scene, "forward")
         if forward and scene.ports.helm.running(forward):
-            return self._stop(scene, forward)
-        back = _process(scene, "back")
+            return stop(scene, scene.ports.helm, forward)
+        back = started_as(scene, "back")
         if back and scene.ports.helm.running(back):
             return Progress(False, "helm is rolling back")
         last = _last(scene)
@@ -88,17 +87,6 @@ class HelmUpgrade:
             )
         return self._go_back(scene)
 
-    def _stop(self, scene: Scene, forward: Process) -> Progress:
-        """SIGTERM once (a clean abort); SIGKILL only when it is ignored, which leaves the release pending."""
-        now = scene.ports.clock.now()
-        asked = float(scene.facts.get("stopped_at", 0.0))
-        if not asked:
-            scene.ports.helm.stop(forward)
-            return Progress(False, "asked helm to end", facts={"stopped_at": now})
-        if now - asked > STOP_SECONDS:
-            scene.ports.helm.kill(forward)
-        return Progress(False, "waiting for helm to end")
-
     def _go_back(self, scene: Scene) -> Progress:
         """Take immutable Jobs and our field ownership out of the way, then start `helm rollback`."""
         if "replicas" not in scene.facts:
@@ -111,7 +99,7 @@ class HelmUpgrade:
                 scene.ports.kube.delete(Ref("batch/v1", "Job", scene.measured["namespace"], job))
             _step_aside(scene)
             known = scene.ports.helm.start_rollback(scene.measured["known_good"], as_="back")
-        return Progress(False, "helm rollback has begun", facts={"back": _body(known)})
+        return Progress(False, "helm rollback has begun", facts={"back": body_of(known)})
 
 
 def _step_aside(scene: Scene) -> None:
@@ -156,20 +144,6 @@ def _is_back(scene: Scene, last: Revision) -> bool:
         return False
     known_good = int(scene.measured["known_good"])
     return last.number == known_good or last.description == f"Rollback to {known_good}"
-
-
-def _process(scene: Scene, role: str) -> Process | None:
-    said = scene.facts.get(role)
-    return Process(**said) if said else None
-
-
-def _body(process: Process) -> dict[str, Any]:
-    return {"pid": process.pid, "started": process.started, "log": process.log}
-
-
-def _chart(scene: Scene) -> Chart:
-    said = scene.measured["chart"]
-    return Chart(Path(said["path"]), said["name"], said["version"], said["digest"])
 
 
 def build(plan: StepPlan) -> HelmUpgrade:

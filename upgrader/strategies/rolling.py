@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from upgrader.model.plugins import Gate, StepPlan, Survey
+from upgrader.model.strategy import DEFAULT_BATCHES, Rolling
 from upgrader.model.units import batch_targets
 
 HELM_SECONDS = 600.0
@@ -77,7 +78,9 @@ def _dependents(survey: Survey) -> list[str]:
 
 def _batches(survey: Survey, group: _Group, *, is_last: bool, ready: float) -> Iterator[StepPlan]:
     """Yield the playbook's batches of one serving group; the very last pod is left for after the bake."""
-    targets = [n for n in batch_targets(survey.playbook.strategy.batches, group.total) if n < group.total]
+    strategy = survey.playbook.strategy
+    batches = strategy.batches if isinstance(strategy, Rolling) else DEFAULT_BATCHES
+    targets = [n for n in batch_targets(batches, group.total) if n < group.total]
     last = group.total - 1 if is_last and group.total > 1 else group.total
     targets = [n for n in targets if n < last] + [last]
     for number, target in enumerate(targets, start=1):

@@ -1,0 +1,139 @@
+"""Makes the ports, signals and balancers that a playbook names; `upgrader.context` puts them together."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+from urllib.parse import urlsplit
+
+from upgrader import plugins
+from upgrader.adapters.clock import SystemClock
+from upgrader.adapters.playbook_file import LoadedPlaybook
+from upgrader.flags import Flags
+from upgrader.model.playbook import Release
+from upgrader.model.plugins import Color, Signal, Traffic
+from upgrader.model.ports import Ports, ProbeSpec
+from upgrader.model.strategy import Rolling
+from upgrader.model.watching import Synthetic
+
+if TYPE_CHECKING:
+    from upgrader.adapters.helm import HelmRelease
+    from upgrader.adapters.kube import KubeApi
+
+
+@dataclass(frozen=True)
+class Wiring:
+    """What everything is made from.
+
+    Args:
+        loaded: The playbook and what it names on this machine.
+        flags: What the command line adds.
+        kube: The API server.
+        folder: The run's folder.
+    """
+
+    loaded: LoadedPlaybook
+    flags: Flags
+    kube: KubeApi
+    folder: Path
+
+    def ports(self) -> Ports:
+        """Make the world of a gateway in one place."""
+        from upgrader.adapters.background import BackgroundLoop
+        from upgrader.adapters.http import HttpClient
+        from upgrader.adapters.prober import BackgroundProber
+        from upgrader.adapters.sweep import sweep_by
+        from upgrader.adapters.tokens import Tokens
+
+        background = BackgroundLoop()
+        for secret in self.loaded.secrets.values():
+            self.flags.redactor.add(secret.get_secret_value())
+        return Ports(
+            clock=SystemClock(),
+            kube=self.kube,
+            helm=self._helm(self.loaded.playbook.release, self.folder),
+            http=HttpClient(),
+            sweep=lambda reach: sweep_by(reach, self.kube),
+            prober=lambda spec: BackgroundProber(spec, background),
+            token=Tokens(learn=self.flags.redactor.add).get,
+        )
+
+    def two_places(self, ports: Ports, traffic: Traffic, *, live: Color) -> Ports:
+        """Return the ports of a gateway in two places: Helm for each, and how the new one is asked straight.
+
+        Args:
+            ports: Those of one place.
+            traffic: What moves traffic between them.
+            live: The color that carries the traffic; the playbook reads so already.
+        """
+        book = self.loaded.playbook
+        old = self._helm(book.release, self.folder)
+        new = self._helm(book.beside, self.folder / "beside", origin=old)
+        bases = {} if isinstance(book.strategy, Rolling) else book.strategy.direct
+        base = bases.get(live.other.value, "")
+        direct = self._direct(base) if base else ()
+        return replace(ports, helm=old, beside=new, traffic=traffic, direct=direct)
+
+    def _helm(self, release: Release, folder: Path, *, origin: HelmRelease | None = None) -> HelmRelease:
+        from upgrader.adapters.helm import HelmRelease, Target
+        from upgrader.adapters.helm_program import Place
+        from upgrader.adapters.helm_values import Values
+
+        target = Target(
+            # The context is pinned: a `kubectl config use-context` in mid-run must not move Helm elsewhere.
+            place=Place(release.name, release.namespace, self.flags.kubeconfigs, self.kube.context),
+            run_folder=folder,
+            chart_ref=self.loaded.chart,
+            chart_version=release.chart.to_version,
+            values=Values(self.loaded.files_of(release), release.values.env),
+            force_conflicts=True,  # a field that somebody took in mid-run must not keep the bad version
+            origin=origin,
+        )
+        return HelmRelease.of(
+            target,
+            kube=self.kube,
+            scope=self.kube.is_namespaced,
+            redactor=self.flags.redactor,
+            environment=self.flags.environ,
+        )
+
+    def _direct(self, base: str) -> tuple[ProbeSpec, ...]:
+        """Return every synthetic request of the playbook as it goes straight to a place."""
+        found = []
+        for one in self.loaded.playbook.signals:
+            if isinstance(one, Synthetic):
+                settings, url = _plain(self.loaded.settings(one)), urlsplit(one.url)
+                path = url.path + (f"?{url.query}" if url.query else "")
+                headers = {"host": url.netloc, **settings["headers"]}
+                found.append(ProbeSpec(base.rstrip("/") + path, 1.0, one.expect, headers))
+        return tuple(found)
+
+    def signals(self, ports: Ports) -> tuple[Signal, ...]:
+        """Build what the playbook names, and the rollout signal, without which nothing can be judged."""
+        book = self.loaded.playbook
+        named = [
+            *(("signals", one) for one in book.signals if one.kind != "rollout"),
+            *(("balancers", one) for one in book.balancers),
+        ]
+        found = [(plugins.find(kind, one.kind), self.loaded.settings(one)) for kind, one in named]
+        made = [module.build(_plain(settings), ports) for module, settings in found]
+        return (plugins.find("signals", "rollout").build({}, ports), *made)
+
+    def traffic(self, signals: Sequence[Signal]) -> Traffic | None:
+        """Return the balancer that has a green backend; the playbook says if there is one, and but one."""
+        balancers = self.loaded.playbook.balancers
+        if isinstance(self.loaded.playbook.strategy, Rolling):
+            return None
+        paired = zip(balancers, signals[len(signals) - len(balancers) :], strict=True)
+        return cast("Traffic", next(made for said, made in paired if getattr(said, "green", None)))
+
+
+def _plain(settings: dict[str, Any]) -> dict[str, Any]:
+    """Hand the probes their secret headers; a plugin keeps them where nothing is logged."""
+    headers = settings.get("headers")
+    if not headers:
+        return settings
+    known = {name: getattr(value, "get_secret_value", lambda v=value: v)() for name, value in headers.items()}
+    return {**settings, "headers": known}
