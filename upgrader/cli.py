@@ -97,7 +97,10 @@ def _shown(bench: Bench, plan: Plan) -> Any:
 
     helm = bench.ports.helm
     chart = plan.survey.chart
-    command = helm.upgrade_command(chart) if chart else helm.rollback_command(plan.revision)
+    if chart and (beside := bench.ports.beside):
+        command = beside.install_command(chart)
+    else:
+        command = helm.upgrade_command(chart) if chart else helm.rollback_command(plan.revision)
     kubeconfig = bench.flags.kubeconfig
     return Shown(plan.survey, plan.findings, plan.steps, plan.policy, command, plan.revision, kubeconfig)
 

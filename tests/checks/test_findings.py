@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.checks.rows import all_checks, playbook, proxies
+from tests.checks.rows_beside import canary
 from upgrader.errors import PlaybookInvalid
 from upgrader.model.findings import blocking, run_all
 from upgrader.model.plugins import Severity
@@ -51,3 +52,18 @@ def test_a_waiver_of_an_unknown_rule_is_refused_with_the_nearest_one() -> None:
 
     assert caught.value.key == "checks.waive[0].rule"
     assert "drain-budget" in caught.value.remedy
+
+
+def test_a_rule_that_speaks_of_another_strategy_is_silent() -> None:
+    """A second installation replaces nothing, so what matters where pods are replaced does not block it."""
+    builder, in_place = SurveyBuilder(), SurveyBuilder()
+    canary()(builder)
+    for one in (builder, in_place):
+        one.change("Deployment", "gateway", lambda found: found["spec"].update(replicas=99), where="new")
+
+    rules = [
+        {one.rule for one in run_all(made.build(), all_checks().values())} for made in (builder, in_place)
+    ]
+
+    assert "replicas-grown" not in rules[0]
+    assert "replicas-grown" in rules[1]

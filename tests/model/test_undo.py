@@ -36,6 +36,33 @@ def test_fields_are_taken_over_only_where_helm_takes_that(method: str, forced: b
     assert ("--force-conflicts" in helm) == forced
 
 
+BESIDE = MEASURED | {
+    "locked": ["gw", "edge"],
+    "traffic_back": "curl -X POST http://front/back",
+    "beside": {"release": "edge-green", "namespace": "gw-green", "existed": False},
+}
+
+
+def test_of_two_places_the_old_one_comes_back_before_the_traffic_and_the_new_one_goes_last() -> None:
+    """At no line in between would nobody serve."""
+    lines = whole_way_back(BESIDE | {"context": "prod"})
+
+    assert [line.replace(" --kube-context prod", "").replace(" --context prod", "") for line in lines] == [
+        "helm -n gw rollback edge 7",
+        "kubectl -n gw rollout status deployment proxy",
+        "curl -X POST http://front/back",
+        "helm -n gw-green uninstall edge-green",
+        "kubectl delete namespace gw-green",
+        "kubectl -n gw delete lease upgrader-edge --ignore-not-found",
+    ]
+
+
+def test_a_namespace_that_was_there_before_stays() -> None:
+    there = BESIDE | {"beside": BESIDE["beside"] | {"existed": True}}
+
+    assert not any("delete namespace" in line for line in whole_way_back(there))
+
+
 def test_every_command_names_its_cluster() -> None:
     """The shell they are pasted into may talk to another one."""
     named = MEASURED | {"kubeconfig": "/home/me/my kube", "context": "prod"}

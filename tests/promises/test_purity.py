@@ -35,7 +35,8 @@ PATH_ACTS = _words(
 )
 EXCEPTIONS = {
     # The wiring: where the environment and a run's id come from.
-    "upgrader.context": frozenset({"os", "secrets"}),
+    "upgrader.context": frozenset({"secrets"}),
+    "upgrader.flags": frozenset({"os"}),
     # It renders by structlog, into a stream that it is given.
     "upgrader.report.lines": frozenset({"structlog"}),
     # What it is for: to look at this machine.

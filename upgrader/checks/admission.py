@@ -18,6 +18,7 @@ RULES: Mapping[str, str] = {
     "dry-run-refused": "The API server refuses an object for another reason.",
     "way-back-refused": "An object of the known-good revision would be refused today: a rollback would fail.",
 }
+ONLY_FOR = dict.fromkeys(("way-back-refused", "field-conflict", "immutable-field"), ("rolling",))
 
 _MANAGERS = re.compile(r'conflicts? with "([^"]+)"')
 _FIELDS = re.compile(r"(?:^|[\s:])(\.[A-Za-z][^\s,]*)")

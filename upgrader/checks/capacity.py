@@ -14,6 +14,7 @@ RULES: Mapping[str, str] = {
     "surge-room-unknown": "Nodes could not be listed: nobody knows whether a pod of surge fits.",
     "node-unwell": "A node that runs pods under upgrade is cordoned, not ready or under pressure.",
 }
+ONLY_FOR = dict.fromkeys(("surge-room", "surge-room-unknown"), ("rolling",))
 
 _SOURCE = "https://kubernetes.io/docs/concepts/scheduling-eviction/kube-scheduler/"
 

@@ -14,6 +14,7 @@ RULES: Mapping[str, str] = {
     "config-in-place": "A ConfigMap or Secret that old pods read changes in place: they may meet the new.",
     "config-removed": "A ConfigMap or Secret that old pods read is deleted: a replaced old pod cannot start.",
 }
+ONLY_FOR = dict.fromkeys(("config-in-place", "config-removed"), ("rolling",))
 
 _SOURCE = "https://helm.sh/docs/howto/charts_tips_and_tricks/#automatically-roll-deployments"
 _DATA = ("data", "binaryData", "stringData")

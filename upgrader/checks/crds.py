@@ -16,6 +16,7 @@ RULES: Mapping[str, str] = {
     "crd-version-unserved": "A CRD stops serving a version: manifests and clients that use it fail.",
     "crd-removed": "A CRD is not in the new version: Helm deletes it, with every object of its kind.",
 }
+ONLY_FOR = dict.fromkeys(("crd-removed",), ("rolling",))
 
 _SOURCE = "https://helm.sh/docs/chart_best_practices/custom_resource_definitions/"
 _KEEP = "helm.sh/resource-policy"

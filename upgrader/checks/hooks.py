@@ -13,6 +13,7 @@ RULES: Mapping[str, str] = {
     "pre-upgrade-hook": "A pre-upgrade hook runs before everything; a rollback does not undo what it did.",
     "hook-recreated": "An object in use is a hook: Helm deletes it and makes it anew at each upgrade.",
 }
+ONLY_FOR = dict.fromkeys(("post-upgrade-hook", "hook-recreated"), ("rolling",))
 
 _RUNS = ("Job", "Pod")
 _HARMLESS = (

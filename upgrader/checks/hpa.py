@@ -15,6 +15,7 @@ RULES: Mapping[str, str] = {
     "hpa-no-headroom": "An autoscaler is at its maximum: it cannot answer a rise in load.",
     "hpa-blind": "An autoscaler has no metrics: it does not scale at all.",
 }
+ONLY_FOR = dict.fromkeys(("hpa-and-replicas", "hpa-growth"), ("rolling",))
 
 _SOURCE = "https://kubernetes.io/docs/tasks/run-application/horizontal-pod-autoscale/"
 

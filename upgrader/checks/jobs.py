@@ -12,6 +12,7 @@ RULES: Mapping[str, str] = {
     "immutable-job": "A Job that exists would have to change: Helm fails there, half applied.",
     "job-way-back": "A Job differs between the versions: going back fails unless it is deleted before.",
 }
+ONLY_FOR = dict.fromkeys(("immutable-job", "job-way-back"), ("rolling",))
 
 _SOURCE = "https://github.com/helm/helm/issues/7725"
 

@@ -15,6 +15,7 @@ RULES: Mapping[str, str] = {
     "rolls-nothing": "No pod template under upgrade changes: there is nothing to roll and nothing to judge.",
     "rolls-with-helm": "A workload outside the groups changes its pods: Helm rolls it at once, in no batch.",
 }
+ONLY_FOR = dict.fromkeys(("rolls-nothing", "rolls-with-helm"), ("rolling",))
 
 
 def check(survey: Survey) -> Iterator[Finding]:

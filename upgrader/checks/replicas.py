@@ -17,6 +17,9 @@ RULES: Mapping[str, str] = {
     "replicas-cut-back": "The known-good revision renders fewer replicas than are live: a rollback cuts.",
     "replicas-unset": "The old version renders replicas and the new one does not: the field falls back to 1.",
 }
+ONLY_FOR = dict.fromkeys(
+    ("replicas-cut", "replicas-grown", "replicas-cut-back", "replicas-unset"), ("rolling",)
+)
 
 _SOURCE = "https://github.com/helm/helm/issues/7090"
 

@@ -15,6 +15,7 @@ RULES: Mapping[str, str] = {
     "strategy-dips": "The chart's own strategy lets pods be missing: so it would be in a rollback by hand.",
     "host-port": "A data-plane pod takes a port of its node: no second one fits beside it.",
 }
+ONLY_FOR = dict.fromkeys(("strategy-recreate", "strategy-dips", "host-port"), ("rolling",))
 
 _SOURCE = "https://kubernetes.io/docs/concepts/workloads/controllers/deployment/#strategy"
 

@@ -13,6 +13,7 @@ RULES: Mapping[str, str] = {
     "service-annotations": "Annotations of the gateway's Service change: a cloud balancer may be rebuilt.",
     "service-removed": "The gateway's Service is not in the new version: Helm deletes it.",
 }
+ONLY_FOR = dict.fromkeys(("service-changes", "service-annotations", "service-removed"), ("rolling",))
 
 _SOURCE = "https://kubernetes.io/docs/reference/networking/virtual-ips/#traffic-policies"
 _WATCHED = (

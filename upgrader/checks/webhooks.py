@@ -15,6 +15,7 @@ RULES: Mapping[str, str] = {
     "webhook-without-ca": "A webhook of the release has an empty caBundle: every call to it fails.",
     "webhook-ca-lost": "The upgrade would empty a webhook's caBundle that is filled now.",
 }
+ONLY_FOR = dict.fromkeys(("webhook-ca-lost",), ("rolling",))
 
 _KINDS = ("ValidatingWebhookConfiguration", "MutatingWebhookConfiguration")
 _SOURCE = "https://github.com/kubevela/kubevela/issues/6919"

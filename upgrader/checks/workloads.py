@@ -18,6 +18,7 @@ RULES: Mapping[str, str] = {
     "workload-paused": "A Deployment is paused already, by somebody or by an unfinished run.",
     "workload-unsettled": "A Deployment is not whole: a rollout is in flight, or pods are not available.",
 }
+ONLY_FOR = dict.fromkeys(("workload-removed", "dependent-workload"), ("rolling",))
 
 
 def check(survey: Survey) -> Iterator[Finding]:

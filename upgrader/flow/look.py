@@ -6,11 +6,12 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from upgrader.errors import Refused
 from upgrader.model.fleet import Fleet
+from upgrader.model.playbook import Release
 from upgrader.model.plugins import Signal
-from upgrader.model.ports import Clock, Denied, Kube, Manifest, Ref
+from upgrader.model.ports import Clock, Denied, Kube, Manifest, Ref, Rendered
 from upgrader.model.reading import Reading
 from upgrader.model.rights import LIST_ALL_PODS, LIST_NODES, LIST_WEBHOOKS, Right
-from upgrader.model.subjects import by_ref, webhook_namespaces
+from upgrader.model.subjects import by_ref, front_service, webhook_namespaces
 
 HELM_MANAGER = "helm"
 """The field manager of Helm's own server-side apply (Helm 4, ``pkg/kube``)."""
@@ -70,3 +71,29 @@ def trial(clock: Clock, signals: Sequence[Signal], fleet: Fleet) -> dict[str, Re
     if signals:
         clock.sleep(max(signal.interval_seconds for signal in signals))
     return {signal.name: signal.read(fleet) for signal in signals}
+
+
+def chosen(
+    kube: Kube, release: Release, old: Rendered, deployments: Sequence[Manifest]
+) -> dict[str, Sequence[Manifest]]:
+    """Return each group's live Deployments; where the playbook has none, one group for each."""
+    if release.workloads:
+        return {
+            group: kube.list("apps/v1", "Deployment", namespace=release.namespace, selector=one.selector)
+            for group, one in release.workloads.items()
+        }
+    held = by_ref(old.objects)
+    return {one["metadata"]["name"]: (one,) for one in deployments if Ref.of(one) in held}
+
+
+def services(
+    kube: Kube, release: Release, old: Rendered, deployments: Iterable[Manifest]
+) -> dict[str, Manifest]:
+    """Return the Service of each group; where the playbook has none, the one that lets traffic in."""
+    if release.workloads:
+        wanted = {group: one.service for group, one in release.workloads.items() if one.service}
+    else:
+        fronts = {one["metadata"]["name"]: front_service(one, old.objects) for one in deployments}
+        wanted = {group: one["metadata"]["name"] for group, one in fronts.items() if one}
+    found = {group: kube.get(Ref("v1", "Service", release.namespace, name)) for group, name in wanted.items()}
+    return {group: one for group, one in found.items() if one}

@@ -7,13 +7,13 @@ from dataclasses import dataclass
 
 from upgrader.errors import ProgramFailed, Refused
 from upgrader.flow.beside import dry_runnable, survey_beside
-from upgrader.flow.look import ask_rights, dry_run, live_objects, nearby, trial
+from upgrader.flow.look import ask_rights, chosen, dry_run, live_objects, nearby, services, trial
 from upgrader.model.fleet import Fleet, Members, current_hashes, fleet_of
 from upgrader.model.playbook import Playbook, Release
 from upgrader.model.plugins import Color, Signal, Survey
-from upgrader.model.ports import Chart, Kube, Manifest, Ports, Ref, ReleaseStatus, Rendered, Revision
+from upgrader.model.ports import Chart, Manifest, Ports, Ref, ReleaseStatus, Rendered, Revision
 from upgrader.model.rights import needed_rights
-from upgrader.model.subjects import LOCKED, by_ref, front_service, grouped
+from upgrader.model.subjects import LOCKED, by_ref, grouped
 
 
 def survey(
@@ -43,9 +43,9 @@ def survey(
     beside = survey_beside(playbook, ports, plan.new, live) if live else None
     sent = (*plan.old.objects, *plan.new.objects)
     deployments = kube.list("apps/v1", "Deployment", namespace=release.namespace)
-    services = _services(kube, release, plan.old, deployments)
+    found_services = services(kube, release, plan.old, deployments)
     groups = grouped(
-        _chosen(kube, release, plan.old, deployments), services, deployments, frozenset(by_ref(sent))
+        chosen(kube, release, plan.old, deployments), found_services, deployments, frozenset(by_ref(sent))
     )
     places = (release.namespace, *([beside.namespace] if beside else ()))
     needed = dict.fromkeys(one for at in places for one in needed_rights(sent, namespace=at))
@@ -68,7 +68,7 @@ def survey(
         dry_run=dry_run(kube, dry_runnable(plan.new, beside), method=plan.method),
         dry_run_back={} if beside else dry_run(kube, plan.old.objects, method=plan.method),
         groups=groups,
-        services=services,
+        services=found_services,
         nearby=near,
         rights=rights,
         trial=trial(ports.clock, signals, _fleet(groups, (*deployments, *near), release.namespace)),
@@ -129,32 +129,6 @@ def _require(history: Sequence[Revision], release: Release, target: int | None) 
             f"release {release.name} has no revision {target}; it has {', '.join(map(str, numbers))}",
             remedy=f"`helm history {release.name} {where}` says what each of them is",
         )
-
-
-def _chosen(
-    kube: Kube, release: Release, old: Rendered, deployments: Sequence[Manifest]
-) -> dict[str, Sequence[Manifest]]:
-    """Return each group's live Deployments; where the playbook has none, one group for each."""
-    if release.workloads:
-        return {
-            group: kube.list("apps/v1", "Deployment", namespace=release.namespace, selector=one.selector)
-            for group, one in release.workloads.items()
-        }
-    held = by_ref(old.objects)
-    return {one["metadata"]["name"]: (one,) for one in deployments if Ref.of(one) in held}
-
-
-def _services(
-    kube: Kube, release: Release, old: Rendered, deployments: Iterable[Manifest]
-) -> dict[str, Manifest]:
-    """Return the Service of each group; where the playbook has none, the one that lets traffic in."""
-    if release.workloads:
-        wanted = {group: one.service for group, one in release.workloads.items() if one.service}
-    else:
-        fronts = {one["metadata"]["name"]: front_service(one, old.objects) for one in deployments}
-        wanted = {group: one["metadata"]["name"] for group, one in fronts.items() if one}
-    found = {group: kube.get(Ref("v1", "Service", release.namespace, name)) for group, name in wanted.items()}
-    return {group: one for group, one in found.items() if one}
 
 
 def _fleet(groups: dict[str, str], objects: Iterable[Manifest], namespace: str) -> Fleet:

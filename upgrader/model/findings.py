@@ -22,9 +22,16 @@ def run_all(survey: Survey, modules: Iterable[Check]) -> tuple[Finding, ...]:
     """
     found_modules = tuple(modules)
     reasons = _reasons(survey, frozenset(chain.from_iterable(module.RULES for module in found_modules)))
-    found = chain.from_iterable(module.check(survey) for module in found_modules)
+    found = chain.from_iterable(_applicable(module, survey) for module in found_modules)
     waived = (replace(finding, waived=reasons.get(finding.rule, "")) for finding in found)
     return tuple(sorted(waived, key=lambda finding: _ORDER[finding.severity]))
+
+
+def _applicable(module: Check, survey: Survey) -> Iterable[Finding]:
+    """Return what a check found, without the rules that speak of other strategies."""
+    only: Mapping[str, tuple[str, ...]] = getattr(module, "ONLY_FOR", {})
+    kind = survey.playbook.strategy.kind
+    return (one for one in module.check(survey) if kind in only.get(one.rule, (kind,)))
 
 
 def blocking(findings: Iterable[Finding]) -> tuple[Finding, ...]:

@@ -10,6 +10,7 @@ from typing import Any
 from upgrader.model.measure import REASON, RUN, UNDO
 from upgrader.model.run import Run
 
+_PROGRAMS = {"helm": "--kube-context", "kubectl": "--context"}
 TAKE_FIELDS = " --force-conflicts"
 """Helm 4 stops at fields that others own, and the rollout strategy was set by us. Only for a revision that
 was applied server-side: on others Helm fails before it touches anything, and Helm 3 does not know it."""
@@ -25,10 +26,36 @@ def undo_commands(run: Run) -> tuple[str, ...]:
 
 def whole_way_back(measured: Mapping[str, Any]) -> tuple[str, ...]:
     """Return all commands of the way back from a run that was begun, for `plan` to show."""
-    return tuple(_commands(measured, {"helm_upgrade", "freeze"}))
+    whole = (
+        {"retire", "shift_traffic", "helm_install"} if "beside" in measured else {"helm_upgrade", "freeze"}
+    )
+    return tuple(_commands(measured, whole))
 
 
 def _commands(measured: Mapping[str, Any], begun: set[str]) -> Iterator[str]:
+    yield from (_of_two_places if "beside" in measured else _in_place)(measured, begun)
+    namespace, release = measured.get("locked") or (measured["namespace"], measured["release"])
+    kubectl = f"kubectl{_flags(measured, '--context')} -n {namespace}"
+    yield f"{kubectl} delete lease {lease_name(release)} --ignore-not-found"
+
+
+def _of_two_places(measured: Mapping[str, Any], begun: set[str]) -> Iterator[str]:
+    """The old version back where it was retired, then the traffic, and only then the new version away."""
+    helm, kubectl = (f"{it}{_flags(measured, flag)}" for it, flag in _PROGRAMS.items())
+    beside, namespace = measured["beside"], measured["namespace"]
+    if "retire" in begun:
+        yield f"{helm} -n {namespace} rollback {measured['release']} {measured['known_good']}"
+        for row in measured["workloads"]:
+            yield f"{kubectl} -n {namespace} rollout status deployment {row['name']}"
+    if "shift_traffic" in begun:
+        yield str(measured["traffic_back"])
+    if "helm_install" in begun:
+        yield f"{helm} -n {beside['namespace']} uninstall {beside['release']}"
+        if not beside["existed"]:
+            yield f"{kubectl} delete namespace {beside['namespace']}"
+
+
+def _in_place(measured: Mapping[str, Any], begun: set[str]) -> Iterator[str]:
     namespace, release = measured["namespace"], measured["release"]
     kubectl = f"kubectl{_flags(measured, '--context')} -n {namespace}"
     helm, rows = f"helm{_flags(measured, '--kube-context')} -n {namespace}", measured["workloads"]
@@ -41,7 +68,6 @@ def _commands(measured: Mapping[str, Any], begun: set[str]) -> Iterator[str]:
         yield f"{kubectl} patch deployment {row['name']} --type=merge -p '{_let_go(row)}'"
     for row in rows:
         yield f"{kubectl} rollout status deployment {row['name']}"
-    yield f"{kubectl} delete lease {lease_name(release)} --ignore-not-found"
 
 
 def _flags(measured: Mapping[str, Any], context_flag: str) -> str:

@@ -10,7 +10,7 @@ from typing import Any
 
 from upgrader.model.manifests import labels_of, pod_spec, pod_template
 from upgrader.model.playbook import Playbook
-from upgrader.model.plugins import Survey
+from upgrader.model.plugins import Beside, Survey
 from upgrader.model.ports import Chart, Denied, Manifest, Ref, ReleaseStatus, Rendered, Revision
 from upgrader.model.reading import Reading
 from upgrader.model.rights import needed_rights
@@ -146,6 +146,8 @@ class SurveyBuilder:
         answers_back: The same for known-good.
         missing_rights: Keys of rights we do not have.
         trial: What the signals read.
+        beside: The other place, of a strategy that installs beside.
+        crds: CRDs of the target chart.
     """
 
     playbook: dict[str, Any] = field(default_factory=playbook_data)
@@ -171,6 +173,9 @@ class SurveyBuilder:
             "rollout": Reading("rollout", read_at=100.0, data_time=100.0, source="watch")
         }
     )
+
+    beside: Beside | None = None
+    crds: list[Manifest] = field(default_factory=list)
 
     def change(
         self, kind: str, name: str, how: Callable[[Manifest], None], *, where: str = "old new"
@@ -207,11 +212,7 @@ class SurveyBuilder:
         rights = {
             one.key: one.key not in self.missing_rights for one in needed_rights(sent, namespace=NAMESPACE)
         }
-        chart = (
-            Chart(Path("chart.tgz"), "gateway", self.chart_version, "sha256:0")
-            if self.chart_version
-            else None
-        )
+        chart = Chart(Path("chart.tgz"), "gateway", self.chart_version, "sha256:0")
         return Survey(
             playbook=playbook,
             server_version="v1.37.2",
@@ -220,7 +221,7 @@ class SurveyBuilder:
             history=tuple(self.history),
             known_good=known_good,
             apply_method="ssa",
-            chart=chart,
+            chart=chart if self.chart_version else None,
             old=Rendered(tuple(self.old), tuple(self.old_hooks)),
             new=Rendered(tuple(self.new), tuple(self.new_hooks), self.is_stable),
             live=live,
@@ -231,6 +232,8 @@ class SurveyBuilder:
             nearby=self._nearby(live, deployments),
             rights=rights,
             trial=self.trial,
+            beside=self.beside,
+            crds=tuple(self.crds),
         )
 
     def _live(self) -> dict[Ref, Manifest]:

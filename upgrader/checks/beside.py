@@ -1,0 +1,124 @@
+"""Is there a place for a second installation beside the first, and can the balancer part the traffic so?"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from upgrader.model import manifests
+from upgrader.model.plugins import Beside, Finding, Severity, Survey
+from upgrader.model.ports import Manifest, ReleaseStatus
+from upgrader.model.strategy import Rolling
+from upgrader.model.subjects import on_data_path
+
+RULES = {
+    "beside-taken": "A release stands in the other place already: it would be overwritten.",
+    "beside-smaller": "The new version would have fewer pods on the data path than the old one has now.",
+    "beside-shared-object": "Both installations hold an object of one name outside their namespaces.",
+    "beside-crds-templated": "The old version holds CRDs as plain objects: retiring it would delete them.",
+    "beside-resources-go": "The old version holds custom resources: they go when it is retired.",
+    "rung-too-fine": "The balancer cannot part traffic as finely as a rung of the playbook.",
+    "beside-not-asked": "Nobody asks the new version before it gets traffic.",
+    "beside-admission-unseen": "The other namespace is not there yet: what its admission says is not known.",
+}
+_HELM = "https://helm.sh/docs/helm/helm_uninstall (read 2026-11-24)"
+_GONE = (ReleaseStatus.UNINSTALLED, ReleaseStatus.SUPERSEDED)
+_KEEP = "helm.sh/resource-policy"
+
+
+def check(survey: Survey) -> Iterable[Finding]:
+    """Look at both places and at the balancer; nothing where there is only one place."""
+    if survey.beside is None:
+        return
+    yield from _taken(survey.beside)
+    yield from _smaller(survey, survey.beside)
+    yield from _shared(survey)
+    yield from _goes_with_the_old(survey)
+    yield from _rungs(survey, survey.beside)
+    if not survey.beside.exists:
+        seen = f"namespace {survey.beside.namespace} is made by the run; its quotas and policies come with it"
+        yield Finding("beside-admission-unseen", Severity.INFO, seen)
+
+
+def _taken(beside: Beside) -> Iterator[Finding]:
+    last = beside.history[-1] if beside.history else None
+    if last is not None and last.status not in _GONE:
+        yield Finding(
+            "beside-taken",
+            Severity.BLOCK,
+            f"release {beside.release} in {beside.namespace} is {last.status}: {last.chart}, without traffic",
+            remedy=f"see what it is; then `helm -n {beside.namespace} uninstall {beside.release}`",
+            source=_HELM,
+        )
+
+
+def _smaller(survey: Survey, beside: Beside) -> Iterator[Finding]:
+    """Compare pods on the data path, group by group."""
+    new: dict[str, int] = {}
+    for one in survey.new.objects:
+        name = one["metadata"]["name"]
+        if one.get("kind") == "Deployment" and name in beside.groups:
+            replicas = int((one.get("spec") or {}).get("replicas", 1))
+            new[beside.groups[name]] = new.get(beside.groups[name], 0) + replicas
+    old: dict[str, int] = {}
+    for subject in on_data_path(survey):
+        old[subject.group] = old.get(subject.group, 0) + subject.replicas
+    for group, count in old.items():
+        if new.get(group, 0) < count:
+            seen = f"{group}: {count} pods carry the traffic now, and {new.get(group, 0)} would"
+            remedy = "render as many replicas as are live; an autoscaler there starts from the chart's number"
+            yield Finding("beside-smaller", Severity.BLOCK, seen, remedy=remedy)
+
+
+def _shared(survey: Survey) -> Iterator[Finding]:
+    """Say it before Helm does, which refuses to install what another release owns."""
+    old = {_outside(one) for one in survey.old.objects} - {None}
+    shared = sorted({str(name) for one in survey.new.objects if (name := _outside(one)) in old})
+    if shared:
+        yield Finding(
+            "beside-shared-object",
+            Severity.BLOCK,
+            f"both versions hold {', '.join(shared[:5])}{' …' if len(shared) > 5 else ''}",
+            remedy="have the chart name it by its release, or keep it out of one of them by a values file",
+            source="helm v4.3.1 pkg/action/install.go existingResourceConflict (read 2026-11-24)",
+        )
+
+
+def _outside(one: Manifest) -> str | None:
+    """Name an object that lives in no namespace."""
+    metadata = one.get("metadata") or {}
+    return None if metadata.get("namespace") else f"{one.get('kind')} {metadata.get('name')}"
+
+
+def _goes_with_the_old(survey: Survey) -> Iterator[Finding]:
+    held = [one for one in survey.old.objects if manifests.annotations_of(one).get(_KEEP) != "keep"]
+    crds = [one["metadata"]["name"] for one in held if one.get("kind") == "CustomResourceDefinition"]
+    if crds:
+        seen = (
+            f"{', '.join(crds[:3])}{' …' if len(crds) > 3 else ''}: with a CRD every object of its kind goes"
+        )
+        remedy = f"set the annotation {_KEEP}: keep in the old version's chart first, by an upgrade in place"
+        yield Finding("beside-crds-templated", Severity.BLOCK, seen, remedy=remedy, source=_HELM)
+    own = {(one["spec"]["group"], one["spec"]["names"]["kind"]) for one in survey.crds if "spec" in one}
+    custom = [one for one in held if (one["apiVersion"].partition("/")[0], one["kind"]) in own]
+    if custom:
+        names = ", ".join(f"{one['kind']} {one['metadata']['name']}" for one in custom[:3])
+        seen = f"{names}: what still needs them must find them in the new version's place"
+        remedy = "see that the new version renders its own; others' custom resources are not touched"
+        yield Finding("beside-resources-go", Severity.WARN, seen, remedy=remedy, source=_HELM)
+
+
+def _rungs(survey: Survey, beside: Beside) -> Iterator[Finding]:
+    strategy = survey.playbook.strategy
+    if isinstance(strategy, Rolling):
+        return
+    fine = [rung for rung in strategy.rungs if rung < beside.finest_ratio]
+    if fine:
+        wished = ", ".join(f"{rung:.4g}" for rung in fine)
+        seen = (
+            f"{wished} was wished, and the finest share that the balancer gives is {beside.finest_ratio:.4g}"
+        )
+        yield Finding("rung-too-fine", Severity.INFO, seen)
+    if not strategy.direct:
+        remedy = "say under strategy.direct where each place answers past the balancer"
+        seen = "the first to ask the new version would be clients, at the first rung"
+        yield Finding("beside-not-asked", Severity.WARN, seen, remedy=remedy)
