@@ -9,9 +9,11 @@ from typing import Any
 
 import pytest
 
-from upgrader.lab.front.bootstrap import Address, Front, bootstrap
+from upgrader.lab.front.__main__ import Place, parse
+from upgrader.lab.front.bootstrap import CLUSTER, GREEN_CLUSTER, SPLIT, Address, Front, bootstrap
 from upgrader.lab.front.endpoints import ready_endpoints, write_endpoints
 from upgrader.lab.front.slices import Slice, Slices, events
+from upgrader.model.envoy_split import Places, Routed, has_admin_layer, read_routes, routed
 
 
 def piece(*endpoints: dict[str, Any], name: str = "a", port: int = 8080) -> Slice:
@@ -94,6 +96,47 @@ def test_the_balancer_never_retries(tmp_path: Path) -> None:
     front = Front(Address("127.0.0.1", 1), Address("127.0.0.1", 2), tmp_path / "e", tmp_path / "a")
 
     assert "retry" not in json.dumps(bootstrap(front)).replace("retriable_statuses", "")
+
+
+def test_a_second_place_gets_nothing_until_its_runtime_keys_say_so(tmp_path: Path) -> None:
+    """The same checks for both, the weights blue's alone, and a layer for the keys."""
+    blue, green = tmp_path / "blue.json", tmp_path / "green.json"
+    front = Front(Address("127.0.0.1", 1), Address("127.0.0.1", 2), blue, tmp_path / "a", green_file=green)
+
+    made = bootstrap(front)
+
+    one, other = made["static_resources"]["clusters"]
+    assert (one["name"], other["name"]) == (CLUSTER, GREEN_CLUSTER)
+    assert other["eds_cluster_config"]["eds_config"]["path_config_source"]["path"] == str(green)
+    assert {**one, "name": "", "eds_cluster_config": ""} == {**other, "name": "", "eds_cluster_config": ""}
+    places = Places(CLUSTER, GREEN_CLUSTER, SPLIT)
+    routes = read_routes(json.dumps({"configs": [{"route_config": made["static_resources"]}]}).encode())
+    assert routed(routes or (), places) == Routed(frozenset({(100, 0)}))
+    assert has_admin_layer(json.dumps({"configs": [{"bootstrap": made}]}).encode())
+
+
+def test_the_endpoints_of_each_place_go_to_its_own_cluster(tmp_path: Path) -> None:
+    """Envoy takes no list that is of another cluster."""
+    write_endpoints(tmp_path / "green.json", [Address("10.244.0.4", 8080)], cluster=GREEN_CLUSTER)
+
+    resource = json.loads((tmp_path / "green.json").read_text())["resources"][0]
+    assert resource["cluster_name"] == GREEN_CLUSTER
+
+
+SERVICE = ["--namespace", "edge-system", "--service", "edge-proxy"]
+
+
+def test_the_second_place_is_named_by_namespace_and_service() -> None:
+    """Without it there is one place."""
+    assert parse([*SERVICE, "--green", "edge-green/edge-proxy"]).green == Place("edge-green", "edge-proxy")
+    assert parse(SERVICE).green is None
+
+
+@pytest.mark.parametrize("text", ["edge-proxy", "/edge-proxy", "edge-green/", "a/b/c"])
+def test_a_bad_name_of_the_second_place_is_refused(text: str) -> None:
+    """The command line says so at once."""
+    with pytest.raises(SystemExit):
+        parse([*SERVICE, "--green", text])
 
 
 class Recorded:

@@ -81,6 +81,8 @@ def test_the_kinds_that_ship_with_us_have_their_own_models() -> None:
     assert balancer.settings == {
         "admin": "http://10.0.0.5:9901",
         "cluster": "gateways",
+        "green": None,
+        "split": None,
         "settle": timedelta(seconds=30),
         "health_check": HealthCheck(interval=timedelta(seconds=1), unhealthy=2),
     }

@@ -50,6 +50,8 @@ signals:
 #   - kind: envoy
 #     admin: http://10.0.0.5:9901
 #     cluster: gateways
+#     green: gateways-green         # the second place's, where it moves traffic
+#     split: front.split            # runtime_key_prefix of the routes to both
 #     settle: 30s                   # from Ready to healthy there
 #     health_check: {interval: 1s, unhealthy: 2}    # its own checks, if it has any
 

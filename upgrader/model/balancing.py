@@ -7,7 +7,7 @@ names the backend of the gateway is blue's, and ``green`` names the other place'
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import Annotated, Final, Literal
+from typing import Annotated, Final, Literal, Self
 from urllib.parse import urlsplit
 
 from pydantic import Discriminator, Field, StrictInt, Tag, model_validator
@@ -45,6 +45,15 @@ class EnvoyBalancer(Watching):
     kind: Literal["envoy"]
     admin: Url = Field(description="Its admin page, such as http://10.0.0.5:9901. Required.")
     cluster: Text = Field(description="The cluster that holds the gateway's pods. Required.")
+    green: Text | None = Field(
+        None,
+        description="The cluster of the green place, to move traffic to. Default none: it tells health only.",
+    )
+    split: Text | None = Field(
+        None,
+        description="The runtime_key_prefix in the weighted_clusters of its routes to both clusters. "
+        "Required with green.",
+    )
     settle: Duration = Field(
         timedelta(seconds=30),
         description="How long after Ready a pod may take to be healthy there before that is a fact against "
@@ -55,6 +64,15 @@ class EnvoyBalancer(Watching):
         description="Its own health checks: a pod that leaves must drain longer than they take to notice. "
         "Default none: only endpoints tell it.",
     )
+
+    @model_validator(mode="after")
+    def _both_or_neither(self) -> Self:
+        if bool(self.green) != bool(self.split):
+            missing, there = ("split", "green") if self.green else ("green", "split")
+            raise at_fault((there,), f"needs {missing} beside it: both or neither")
+        if self.green == self.cluster:
+            raise at_fault(("green",), "must be another cluster than `cluster`")
+        return self
 
 
 class GcpNegBalancer(Watching):
@@ -89,10 +107,12 @@ class GcpNegBalancer(Watching):
     )
 
     @model_validator(mode="after")
-    def _belongs_together(self) -> GcpNegBalancer:
-        if (self.green is None) != (self.url_map is None):
-            missing, other = ("url_map", "green") if self.url_map is None else ("green", "url_map")
-            raise at_fault((missing,), f"{missing} is needed with {other}: both move traffic")
+    def _belongs_together(self) -> Self:
+        if bool(self.green) != bool(self.url_map):
+            missing, there = ("url_map", "green") if self.green else ("green", "url_map")
+            raise at_fault((there,), f"needs {missing} beside it: both or neither")
+        if self.green == self.backend_service:
+            raise at_fault(("green",), "must be another backend service than `backend_service`")
         parts = urlsplit(self.endpoint)
         if parts.scheme == "http" and parts.hostname not in LOOPBACK:
             raise at_fault(("endpoint",), "https, or this machine: a token is not sent in the clear")

@@ -1,4 +1,7 @@
-"""Run the front balancer: ``python -m upgrader.lab.front --namespace N --service S --listen HOST:PORT``."""
+"""Run the front balancer: ``python -m upgrader.lab.front --namespace N --service S --listen HOST:PORT``.
+
+With ``--green N/S`` it stands before a second place, too, and gives it nothing until its runtime keys say so.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +13,7 @@ import threading
 import time
 from collections.abc import Sequence
 from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 
@@ -18,11 +22,32 @@ import urllib3
 from upgrader.errors import UpgraderError
 from upgrader.lab.front import envoy
 from upgrader.lab.front.api import SliceRequests
-from upgrader.lab.front.bootstrap import Address, Front, bootstrap
+from upgrader.lab.front.bootstrap import CLUSTER, GREEN_CLUSTER, Address, Front, bootstrap
 from upgrader.lab.front.endpoints import ready_endpoints, write_endpoints
 from upgrader.lab.front.slices import Slice, Slices
 
 _PAUSE_SECONDS = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """One installation of the gateway.
+
+    Args:
+        namespace: Its namespace; it may come later.
+        service: The Service in front of its gateways.
+    """
+
+    namespace: str
+    service: str
+
+    @classmethod
+    def parse(cls, text: str) -> Place:
+        """Read ``NAMESPACE/SERVICE``; raises `ValueError` when it is not that."""
+        namespace, _, service = text.partition("/")
+        if not namespace or not service or "/" in service:
+            raise ValueError(f"'{text}' is not NAMESPACE/SERVICE")
+        return cls(namespace, service)
 
 
 def parse(arguments: Sequence[str]) -> argparse.Namespace:
@@ -31,6 +56,9 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--kubeconfig", help="default: KUBECONFIG, then ~/.kube/config")
     parser.add_argument("--namespace", required=True)
     parser.add_argument("--service", required=True, help="Service in front of the gateways")
+    parser.add_argument(
+        "--green", type=Place.parse, help="the second place: NAMESPACE/SERVICE (default none)"
+    )
     parser.add_argument("--port", default="http", help="name or number of the pods' port (default http)")
     parser.add_argument(
         "--listen", type=Address.parse, default=Address("127.0.0.1", 8080), help="ADDRESS:PORT"
@@ -51,7 +79,10 @@ def main(arguments: Sequence[str]) -> int:
     with ExitStack() as stack:
         folder = options.dir or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="front-")))
         folder.mkdir(parents=True, exist_ok=True)
-        front = Front(options.listen, options.admin, folder / "endpoints.json", folder / "access.log")
+        green = folder / "endpoints-green.json" if options.green else None
+        front = Front(
+            options.listen, options.admin, folder / "endpoints.json", folder / "access.log", green_file=green
+        )
         try:
             return _balance(front, options)
         except UpgraderError as error:
@@ -67,9 +98,14 @@ def _balance(front: Front, options: argparse.Namespace) -> int:
 
     signal.signal(signal.SIGTERM, stop)
     signal.signal(signal.SIGINT, stop)
-    write_endpoints(front.endpoints_file, ())
+    places = {CLUSTER: (Place(options.namespace, options.service), front.endpoints_file)}
+    if front.green_file:
+        places[GREEN_CLUSTER] = (options.green, front.green_file)
+    for cluster, (_, file) in places.items():
+        write_endpoints(file, (), cluster=cluster)
     process = envoy.start(bootstrap(front))
-    threading.Thread(target=_follow, args=(front, options), daemon=True).start()
+    for cluster, (place, file) in places.items():
+        threading.Thread(target=_follow, args=(cluster, place, file, options), daemon=True).start()
     while process.poll() is None and not stopped.wait(0.2):
         pass
     ended_by_itself = process.poll() is not None
@@ -78,18 +114,20 @@ def _balance(front: Front, options: argparse.Namespace) -> int:
     return 1 if ended_by_itself else 0
 
 
-def _follow(front: Front, options: argparse.Namespace) -> None:
+def _follow(cluster: str, place: Place, file: Path, options: argparse.Namespace) -> None:
     def write(slices: list[Slice]) -> None:
         time.sleep(options.lag)
-        write_endpoints(front.endpoints_file, ready_endpoints(slices, port=options.port))
+        write_endpoints(file, ready_endpoints(slices, port=options.port), cluster=cluster)
 
-    requests = SliceRequests(options.kubeconfig, namespace=options.namespace, service=options.service)
+    requests = SliceRequests(options.kubeconfig, namespace=place.namespace, service=place.service)
     slices = Slices(requests, on_change=write)
     trouble = ""
     while True:
         before, trouble = trouble, _trouble_of(slices)
         if trouble != before:
-            sys.stderr.write(f"front: EndpointSlices: {trouble or 'followed again'}\n")
+            sys.stderr.write(
+                f"front: EndpointSlices of {place.namespace}/{place.service}: {trouble or 'followed again'}\n"
+            )
         if trouble:
             time.sleep(_PAUSE_SECONDS)
 

@@ -10,8 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-CLUSTER = "gateways"
-"""The name of the cluster in the balancer's counters."""
+CLUSTER, GREEN_CLUSTER = "gateways", "gateways-green"
+"""The names of the clusters of both places, in the balancer's counters and in a playbook."""
+SPLIT = "front.split"
+"""The prefix of the runtime keys that part traffic between the two."""
 
 _TYPE = "type.googleapis.com/envoy."
 
@@ -50,6 +52,7 @@ class Front:
         admin: Where its counters are read.
         endpoints_file: The file that lists the gateways (`upgrader.lab.front.endpoints`).
         access_log: Where each request is told, one JSON object a line.
+        green_file: The file that lists the gateways of the green place; ``None`` where there is none.
         check_path: What is asked of each gateway, on the traffic port.
         check_interval_seconds: How often, and how long an answer may take.
         unhealthy_threshold: Bad checks in a row until a gateway is left out.
@@ -59,6 +62,7 @@ class Front:
     admin: Address
     endpoints_file: Path
     access_log: Path
+    green_file: Path | None = None
     check_path: str = "/envoy-hc"
     check_interval_seconds: float = 1.0
     unhealthy_threshold: int = 2
@@ -70,7 +74,9 @@ def bootstrap(front: Front) -> dict[str, Any]:
         "node": {"id": "front", "cluster": "front"},
         "admin": {"address": front.admin.as_envoy()},
         "stats_flush_interval": "1s",  # trap: histograms are merged this often, by default each 5 s
-        "static_resources": {"listeners": [_listener(front)], "clusters": [_cluster(front)]},
+        # trap: without an admin layer POST /runtime_modify is refused
+        "layered_runtime": {"layers": [{"name": "admin", "admin_layer": {}}]},
+        "static_resources": {"listeners": [_listener(front)], "clusters": _clusters(front)},
     }
 
 
@@ -79,7 +85,7 @@ def _listener(front: Front) -> dict[str, Any]:
         "@type": _TYPE + "extensions.filters.network.http_connection_manager.v3.HttpConnectionManager",
         "stat_prefix": "front",
         "access_log": [_access_log(front.access_log)],
-        "route_config": {"name": "front", "virtual_hosts": [_virtual_host()]},
+        "route_config": {"name": "front", "virtual_hosts": [_virtual_host(front)]},
         "http_filters": [
             {"name": "router", "typed_config": {"@type": _TYPE + "extensions.filters.http.router.v3.Router"}}
         ],
@@ -88,10 +94,17 @@ def _listener(front: Front) -> dict[str, Any]:
     return {"name": "front", "address": front.listen.as_envoy(), "filter_chains": [{"filters": filters}]}
 
 
-def _virtual_host() -> dict[str, Any]:
+def _virtual_host(front: Front) -> dict[str, Any]:
     # No retry policy: retries hide a broken drain.
-    route = {"match": {"prefix": "/"}, "route": {"cluster": CLUSTER, "timeout": "15s"}}
+    route = {"match": {"prefix": "/"}, "route": {**_where(front), "timeout": "15s"}}
     return {"name": "all", "domains": ["*"], "routes": [route]}
+
+
+def _where(front: Front) -> dict[str, Any]:
+    if not front.green_file:
+        return {"cluster": CLUSTER}
+    weights = [{"name": CLUSTER, "weight": 100}, {"name": GREEN_CLUSTER, "weight": 0}]
+    return {"weighted_clusters": {"clusters": weights, "runtime_key_prefix": SPLIT}}
 
 
 def _access_log(file: Path) -> dict[str, Any]:
@@ -116,14 +129,16 @@ def _access_log(file: Path) -> dict[str, Any]:
     }
 
 
-def _cluster(front: Front) -> dict[str, Any]:
-    source = {
-        "path": str(front.endpoints_file),
-        "watched_directory": {"path": str(front.endpoints_file.parent)},
-    }
+def _clusters(front: Front) -> list[dict[str, Any]]:
+    green = [_cluster(front, GREEN_CLUSTER, front.green_file)] if front.green_file else []
+    return [_cluster(front, CLUSTER, front.endpoints_file), *green]
+
+
+def _cluster(front: Front, name: str, file: Path) -> dict[str, Any]:
+    source = {"path": str(file), "watched_directory": {"path": str(file.parent)}}
     plenty = 100_000
     return {
-        "name": CLUSTER,
+        "name": name,
         "type": "EDS",
         "connect_timeout": "3s",  # a second is over before a busy machine has accepted
         "eds_cluster_config": {"eds_config": {"path_config_source": source, "resource_api_version": "V3"}},

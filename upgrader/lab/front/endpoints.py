@@ -35,10 +35,10 @@ def ready_endpoints(slices: Iterable[Mapping[str, Any]], *, port: str) -> tuple[
     return tuple(sorted(found, key=lambda address: (address.host, address.port)))
 
 
-def write_endpoints(file: Path, endpoints: Iterable[Address]) -> None:
-    """Put the list in place in one move, so that Envoy never reads half of it."""
+def write_endpoints(file: Path, endpoints: Iterable[Address], *, cluster: str = CLUSTER) -> None:
+    """Put the list of a cluster in place in one move, so that Envoy never reads half of it."""
     hosts = [{"endpoint": {"address": address.as_envoy()}} for address in endpoints]
-    assignment = {"@type": _ASSIGNMENT, "cluster_name": CLUSTER, "endpoints": [{"lb_endpoints": hosts}]}
+    assignment = {"@type": _ASSIGNMENT, "cluster_name": cluster, "endpoints": [{"lb_endpoints": hosts}]}
     version = hashlib.sha256(json.dumps(hosts).encode()).hexdigest()[:12]
     new = file.with_name(file.name + ".new")
     new.write_text(json.dumps({"version_info": version, "resources": [assignment]}))
