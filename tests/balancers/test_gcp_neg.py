@@ -359,11 +359,42 @@ def test_the_classic_load_balancer_is_refused_with_a_word() -> None:
     assert "PATCH" not in {one.method for one in bench.api.sent}
 
 
-def test_routes_past_the_weights_are_refused() -> None:
+def test_routes_past_the_weights_hold() -> None:
     bench = Bench(moves=True)
     stray = {"name": "m", "defaultService": f"{ROOT}/global/backendServices/blue"}
     bench.api.extra = {"pathMatchers": [stray]}
+    bench.api.endpoints["green-a"] = [("10.0.0.2", "HEALTHY")]
+
+    reading = bench.looks()
 
     assert "path matcher m to blue or green past the weights" in bench.traffic.split().error
-    with pytest.raises(BalancerUnwilling, match="past the weights"):
+    assert facts(reading) == {"split-unknown": Weight.HOLD}
+    assert "green_ratio" not in reading.values
+
+
+def test_the_way_back_moves_what_obeys_all_the_same() -> None:
+    bench = Bench(moves=True)
+    bench.api.weights = {"blue": 500, "green": 500}
+    bench.api.extra = {
+        "pathMatchers": [{"name": "m", "defaultService": f"{ROOT}/global/backendServices/blue"}]
+    }
+
+    bench.traffic.move(0)
+
+    assert bench.api.weights == {"blue": 1000, "green": 0}
+
+
+def test_a_url_map_without_the_two_is_refused_with_what_to_write() -> None:
+    bench = Bench(moves=True)
+    bench.api.extra = {"defaultRouteAction": {}}
+
+    assert "nowhere together" in bench.traffic.split().error
+    with pytest.raises(BalancerUnwilling, match="blue 1000 and green 0"):
         bench.traffic.move(0.5)
+
+
+def test_it_says_how_to_move_by_hand() -> None:
+    assert Bench(moves=True).traffic.by_hand(0) == (
+        "gcloud compute url-maps edit front --global --project=acme"
+        "  # weight 1000 for blue, 0 for green, wherever both are named"
+    )

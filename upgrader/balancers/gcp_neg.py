@@ -135,6 +135,9 @@ class GcpNeg:
         """Return what is said of traffic: nothing, by a balancer that only tells health."""
         return {}
 
+    def _traffic_facts(self) -> tuple[Fact, ...]:
+        return ()
+
     def _places(self) -> Iterator[tuple[str, Group]]:
         return ((service, group) for service, groups in self._groups.items() for group in groups)
 
@@ -191,6 +194,7 @@ class GcpNeg:
                 *self._intake.facts(pods, health, now=self._clock.monotonic()),
                 *self._strange(),
                 *self._silent(),
+                *self._traffic_facts(),
                 *_open_gates(pods, health),
             )
         return Reading(
@@ -293,6 +297,14 @@ class GcpTraffic(GcpNeg):
         self._refuse_classic()
         self._shares = {}
         self._url_map.move(green_ratio, budget)
+
+    def by_hand(self, green_ratio: float) -> str:
+        """Return how an operator sets the weights without this tool."""
+        return self._url_map.by_hand(green_ratio)
+
+    def _traffic_facts(self) -> tuple[Fact, ...]:
+        text = f"how it parts traffic is not known: {self._url_map.trouble}"
+        return (Fact(Weight.HOLD, "split-unknown", text),) if self._url_map.trouble else ()
 
     def _ask_shares(self, budget: Budget) -> Mapping[str, float]:
         self._refuse_classic()
