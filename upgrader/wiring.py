@@ -47,6 +47,7 @@ class Wiring:
         from upgrader.adapters.http import HttpClient
         from upgrader.adapters.prober import BackgroundProber
         from upgrader.adapters.sweep import sweep_by
+        from upgrader.adapters.tokens import Tokens
 
         background = BackgroundLoop()
         for secret in self.loaded.secrets.values():
@@ -58,6 +59,7 @@ class Wiring:
             http=HttpClient(),
             sweep=lambda reach: sweep_by(reach, self.kube),
             prober=lambda spec: BackgroundProber(spec, background),
+            token=Tokens(learn=self.flags.redactor.add).get,
         )
 
     def two_places(self, ports: Ports, traffic: Traffic, *, live: Color) -> Ports:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from pydantic import BaseModel, ValidationError
 
-from upgrader.model.balancing import EnvoyBalancer, HealthCheck
+from upgrader.model.balancing import EnvoyBalancer, GcpNegBalancer, HealthCheck
 from upgrader.model.playbook import Playbook
 from upgrader.model.strategy import Rolling
 from upgrader.model.units import Share, batch_targets
@@ -218,3 +218,30 @@ NAMES: dict[str, tuple[list[dict[str, Any]], list[str]]] = {
 def test_no_two_probes_have_the_same_name(probes: list[dict[str, Any]], names: list[str]) -> None:
     """Names are keys in the journal; they say no more than tells them apart, and no secret."""
     assert list(probe_names([Synthetic(kind="synthetic", **one) for one in probes])) == names
+
+
+def gcp(**changes: Any) -> Playbook:
+    entry = {"kind": "gcp_neg", "project": "acme", "backend_service": "edge", **changes}
+    return playbook(balancers=[entry])
+
+
+def test_googles_balancer_has_the_documented_defaults() -> None:
+    (balancer,) = gcp(green="edge-green", url_map="front").balancers
+
+    assert isinstance(balancer, GcpNegBalancer)
+    assert (balancer.settle, balancer.delay) == (timedelta(minutes=5), timedelta(seconds=60))
+    assert (balancer.endpoint, balancer.region) == ("https://compute.googleapis.com", None)
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"green": "edge-green"}, "needs url_map beside it"),
+        ({"url_map": "front"}, "needs green beside it"),
+        ({"green": "edge", "url_map": "front"}, "must be another backend service"),
+        ({"endpoint": "http://compute.example.com"}, "a token is not sent in the clear"),
+    ],
+)
+def test_googles_balancer_refuses_what_cannot_be(changes: dict[str, str], words: str) -> None:
+    with pytest.raises(ValidationError, match=words):
+        gcp(**changes)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 from typing import Annotated, Final, Literal, Self
+from urllib.parse import urlsplit
 
 from pydantic import Discriminator, Field, StrictInt, Tag, model_validator
 
@@ -16,13 +17,15 @@ from upgrader.model.strict import Strict, Text, at_fault
 from upgrader.model.units import Duration
 from upgrader.model.watching import ForeignPlugin, Url, Watching, by_kind
 
-BALANCERS: Final = ("envoy", "gateway_api", "istio", "gloo")
+BALANCERS: Final = ("envoy", "gateway_api", "istio", "gloo", "gcp_neg")
 BALANCERS_NOT_YET: Final = (
-    "gcp_neg",
     "aws_target_group",
     "azure",
     "haproxy",
 )
+
+LOOPBACK: Final = ("127.0.0.1", "::1", "localhost")
+"""Hosts that are this machine."""
 
 
 class HealthCheck(Strict):
@@ -70,6 +73,50 @@ class EnvoyBalancer(Watching):
         return self
 
 
+class GcpNegBalancer(Watching):
+    """Google's load balancer, asked by its API how it sees the endpoints of its network endpoint groups."""
+
+    kind: Literal["gcp_neg"]
+    project: Text = Field(description="The project's id. Required.")
+    backend_service: Text = Field(description="The backend service of the gateway. Required.")
+    region: Text | None = Field(None, description="Its region. Default none: it is global.")
+    green: Text | None = Field(
+        None,
+        description="The backend service of the other place, of the same region. Default none: it only tells "
+        "health, for rolling.",
+    )
+    url_map: Text | None = Field(
+        None,
+        description="The URL map whose weightedBackendServices name both; needed with green. Default none.",
+    )
+    settle: Duration = Field(
+        timedelta(minutes=5),
+        description="How long after Ready a pod may take to be healthy there before that is a fact against "
+        "it. Default 5m: a new group is programmed first, then checked.",
+    )
+    delay: Duration = Field(
+        timedelta(seconds=60),
+        description="How long after a change is done traffic may still go the old way. Default 60s: from 8 s "
+        "to over a minute were seen.",
+    )
+    endpoint: Url = Field(
+        "https://compute.googleapis.com",
+        description="URL of the API. Default Google's; http only on this machine, where no token is sent.",
+    )
+
+    @model_validator(mode="after")
+    def _belongs_together(self) -> Self:
+        if bool(self.green) != bool(self.url_map):
+            missing, there = ("url_map", "green") if self.green else ("green", "url_map")
+            raise at_fault((there,), f"needs {missing} beside it: both or neither")
+        if self.green == self.backend_service:
+            raise at_fault(("green",), "must be another backend service than `backend_service`")
+        parts = urlsplit(self.endpoint)
+        if parts.scheme == "http" and parts.hostname not in LOOPBACK:
+            raise at_fault(("endpoint",), "https, or this machine: a token is not sent in the clear")
+        return self
+
+
 class PluginBalancer(ForeignPlugin):
     """A balancer that somebody else's package brings; it validates its own keys."""
 
@@ -83,6 +130,7 @@ BalancerSettings = Annotated[
     | Annotated[GatewayApiBalancer, Tag("gateway_api")]
     | Annotated[IstioBalancer, Tag("istio")]
     | Annotated[GlooBalancer, Tag("gloo")]
+    | Annotated[GcpNegBalancer, Tag("gcp_neg")]
     | Annotated[PluginBalancer, Tag("plugin")],
     Discriminator(by_kind(BALANCERS)),
 ]

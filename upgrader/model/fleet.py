@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
@@ -43,6 +43,7 @@ class Pod:
         images: The images of its containers.
         ready_at: When it turned Ready, as the API writes it; empty if it is not.
         created_at: When it was created, as the API writes it.
+        gates: Each of its readiness gates that is True → the reason given: a gate may open without proof.
     """
 
     name: str
@@ -59,6 +60,7 @@ class Pod:
     images: tuple[str, ...]
     ready_at: str = ""
     created_at: str = ""
+    gates: Mapping[str, str] = field(default_factory=dict, hash=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -237,7 +239,8 @@ def _workload(live: Manifest, group: str, wanted: Mapping[Side, int]) -> Workloa
 
 def _pod(pod: Manifest, workload: str, members: Members) -> Pod:
     metadata, status = pod["metadata"], pod.get("status") or {}
-    ready: Mapping[str, Any] = next((c for c in status.get("conditions") or () if c["type"] == "Ready"), {})
+    conditions = {c["type"]: c for c in status.get("conditions") or ()}
+    ready: Mapping[str, Any] = conditions.get("Ready", {})
     is_old = metadata.get("labels", {}).get(POD_HASH_LABEL) in members.old_hashes.get(workload, frozenset())
     containers = [*(status.get("initContainerStatuses") or ()), *(status.get("containerStatuses") or ())]
     is_ready = ready.get("status") == "True"
@@ -256,7 +259,15 @@ def _pod(pod: Manifest, workload: str, members: Members) -> Pod:
         images=tuple(c["image"] for c in pod["spec"]["containers"]),
         ready_at=str(ready.get("lastTransitionTime") or "") if is_ready else "",
         created_at=str(metadata.get("creationTimestamp") or ""),
+        gates=_open_gates(pod["spec"].get("readinessGates") or (), conditions),
     )
+
+
+def _open_gates(
+    gates: Iterable[Mapping[str, Any]], conditions: Mapping[str, Mapping[str, Any]]
+) -> dict[str, str]:
+    said = {str(one["conditionType"]): conditions.get(one["conditionType"], {}) for one in gates}
+    return {name: str(one.get("reason") or "") for name, one in said.items() if one.get("status") == "True"}
 
 
 def _waiting(container: Mapping[str, Any]) -> str:

@@ -1,0 +1,125 @@
+"""What Google's load balancer says of the endpoints in its network endpoint groups (NEGs). Pure.
+
+An endpoint is judged by the health that one backend service has of it, never by another's: the readiness
+gate of GKE takes any. No health at all of a whole NEG is not "healthy": it is not attached to a service that
+checks health, or no check has come to an end yet.
+Source: fields and enums of google-cloud-compute 1.57.0 (``NetworkEndpointWithHealthStatus``), 2026-11-24.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from upgrader.model.backend_health import Health
+
+GATE: Final = "cloud.google.com/load-balancer-neg-ready"
+"""The readiness gate that GKE puts on pods of a NEG."""
+OPEN_GATES: Final = ("LoadBalancerNegTimeout", "LoadBalancerNegWithoutHealthCheck")
+"""Reasons by which the gate is True and proves nothing: ten minutes passed, or nobody checks health.
+
+Source: kubernetes/ingress-gce, pkg/neg/readiness (``negReadyTimedOutReason``,
+``negReadyUnhealthCheckedReason``), 2026-11-24.
+"""
+WORDS: Final = {
+    "HEALTHY": Health.HEALTHY,
+    "UNHEALTHY": Health.FAILING,
+    "DRAINING": Health.LEAVING,
+    "UNKNOWN": Health.UNKNOWN,
+}
+_GROUP = re.compile(r".*?(projects/[^/]+/zones/([^/]+)/networkEndpointGroups/([^/]+))")
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Group:
+    """One zonal NEG.
+
+    Args:
+        path: From ``projects/`` on.
+        zone: Its zone.
+        name: Its name.
+    """
+
+    path: str
+    zone: str
+    name: str
+
+    def __str__(self) -> str:
+        return f"{self.zone}/{self.name}"
+
+
+@dataclass(frozen=True, slots=True)
+class Attached:
+    """One endpoint of a NEG.
+
+    Args:
+        address: Its IP.
+        words: What the backend service says of it; empty when no check of it has come to an end.
+    """
+
+    address: str
+    words: tuple[str, ...]
+
+
+def groups_of(service: Mapping[str, Any]) -> tuple[Group, ...]:
+    """Return the zonal NEGs behind a backend service, as ``backendServices.get`` tells it.
+
+    Raises:
+        ValueError: It has none, or one of another kind; the text says which.
+    """
+    found = []
+    for backend in service.get("backends") or ():
+        place = str(backend.get("group") or "")
+        match = _GROUP.fullmatch(place)
+        if match is None:
+            raise ValueError(f"its backend {place} is no zonal network endpoint group")
+        found.append(Group(*match.groups()))
+    if not found:
+        raise ValueError("it has no backends")
+    return tuple(sorted(found))
+
+
+def read_endpoints(page: Mapping[str, Any], service: str) -> tuple[Attached, ...]:
+    """Read one page of ``listNetworkEndpoints`` with ``healthStatus: SHOW``.
+
+    Args:
+        page: The page.
+        service: The backend service whose word counts: its `tail`.
+    """
+    return tuple(_attached(item, service) for item in page.get("items") or ())
+
+
+def tail(url: str) -> str:
+    """Return the end of a resource's URL that does not depend on how the project is written."""
+    return re.sub(r"^.*?projects/[^/]+/", "", url)
+
+
+def judged(attached: Iterable[Attached], *, unsaid: Health) -> dict[str, list[Health]]:
+    """Return what is said of each IP; words we do not know are `Health.UNKNOWN`.
+
+    Args:
+        attached: The endpoints of one NEG.
+        unsaid: What an endpoint without health is.
+    """
+    healths: dict[str, list[Health]] = {}
+    for one in attached:
+        said = [WORDS.get(word, Health.UNKNOWN) for word in one.words] or [unsaid]
+        healths.setdefault(one.address, []).extend(said)
+    return healths
+
+
+def strange_words(attached: Iterable[Attached]) -> tuple[str, ...]:
+    """Return the words that no schema we know has, sorted."""
+    return tuple(sorted({word for one in attached for word in one.words} - set(WORDS)))
+
+
+def _attached(item: Mapping[str, Any], service: str) -> Attached:
+    endpoint = item.get("networkEndpoint") or {}
+    words = tuple(
+        str(one.get("healthState") or one.get("ipv6HealthState") or "UNKNOWN")
+        for one in item.get("healths") or ()
+        if tail(str((one.get("backendService") or {}).get("backendService") or "")) == service
+    )
+    return Attached(str(endpoint.get("ipAddress") or endpoint.get("ipv6Address") or ""), words)
