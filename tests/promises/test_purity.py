@@ -17,7 +17,7 @@ def _words(text: str) -> frozenset[str]:
 
 IMPURE_ROOMS = ("upgrader.adapters", "upgrader.lab", "upgrader.cli")
 WORLD = _words(
-    "aiohttp asyncio concurrent ctypes fcntl getpass glob http httpx io kubernetes multiprocessing "
+    "aiohttp asyncio boto3 botocore concurrent ctypes fcntl getpass glob http httpx io kubernetes multiprocessing "
     "os platform platformdirs pty random requests resource secrets select selectors shutil signal "
     "socket socketserver ssl structlog subprocess sys tempfile tenacity threading time urllib3 uuid"
 )
