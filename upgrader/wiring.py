@@ -43,6 +43,7 @@ class Wiring:
 
     def ports(self) -> Ports:
         """Make the world of a gateway in one place."""
+        from upgrader.adapters.aws import aws_client
         from upgrader.adapters.background import BackgroundLoop
         from upgrader.adapters.http import HttpClient
         from upgrader.adapters.prober import BackgroundProber
@@ -60,6 +61,7 @@ class Wiring:
             sweep=lambda reach: sweep_by(reach, self.kube),
             prober=lambda spec: BackgroundProber(spec, background),
             token=Tokens(learn=self.flags.redactor.add).get,
+            aws=lambda service, region, endpoint: aws_client(service, region=region, endpoint=endpoint),
         )
 
     def two_places(self, ports: Ports, traffic: Traffic, *, live: Color) -> Ports:
