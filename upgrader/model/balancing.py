@@ -12,14 +12,14 @@ from urllib.parse import urlsplit
 
 from pydantic import Discriminator, Field, StrictInt, Tag, model_validator
 
+from upgrader.model.azure_settings import AzureBalancer
 from upgrader.model.strict import Strict, Text, at_fault
 from upgrader.model.units import Duration
 from upgrader.model.watching import ForeignPlugin, Url, Watching, by_kind
 
-BALANCERS: Final = ("envoy", "gcp_neg")
+BALANCERS: Final = ("envoy", "gcp_neg", "azure")
 BALANCERS_NOT_YET: Final = (
     "aws_target_group",
-    "azure",
     "haproxy",
     "gateway_api",
     "gloo",
@@ -130,6 +130,7 @@ class PluginBalancer(ForeignPlugin):
 BalancerSettings = Annotated[
     Annotated[EnvoyBalancer, Tag("envoy")]
     | Annotated[GcpNegBalancer, Tag("gcp_neg")]
+    | Annotated[AzureBalancer, Tag("azure")]
     | Annotated[PluginBalancer, Tag("plugin")],
     Discriminator(by_kind(BALANCERS)),
 ]
