@@ -61,6 +61,20 @@ def test_every_usual_rung_upwards_is_one_call(start: Pair) -> None:
         assert start.green_ratio == pytest.approx(rung, abs=FINEST_RATIO / 2)
 
 
+@pytest.mark.parametrize(
+    ("blue", "green", "ratio", "changed"),
+    [(900, 100, 0.5, "green"), (900, 900, 0.25, "green"), (300, 900, 0.001, ""), (900, 300, 0.999, "")],
+)
+def test_of_odd_weights_one_origin_is_changed_where_that_comes_close_enough(
+    blue: int, green: int, ratio: float, changed: str
+) -> None:
+    """What the other cannot give within half of the finest share takes both."""
+    order = changes(pair(blue, green), aimed(pair(blue, green), ratio))
+
+    assert len(order) == (1 if changed else 2)
+    assert not changed or order[0].name == changed
+
+
 @pytest.mark.parametrize("rung", RUNGS[:-1])
 def test_from_every_rung_below_all_the_way_back_is_one_call(rung: float) -> None:
     start = pair(1000, 1000, on="blue")
