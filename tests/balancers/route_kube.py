@@ -46,6 +46,7 @@ class RouteKube:
     watcher: FakeWatch | None = None
     absent: tuple[Ref, ...] = ()
     """Backends that are not there; all others are."""
+    dropped: list[Ref] = field(default_factory=list)
 
     def get(self, ref: Ref) -> Manifest | None:
         if self.fails:
@@ -56,6 +57,10 @@ class RouteKube:
         if self.meanwhile and self.route:
             self._version_up()
         return found
+
+    def drop_ownership(self, ref: Ref) -> bool:
+        self.dropped.append(ref)
+        return True
 
     def patch(
         self, ref: Ref, body: list[dict[str, Any]], *, kind: PatchKind, dry_run: bool = False

@@ -13,6 +13,7 @@ from __future__ import annotations
 import json
 import shlex
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -93,7 +94,7 @@ class RoutedTraffic:
 
     @property
     def ref(self) -> Ref:
-        """Return the object that is written; `Kube.drop_ownership` of it ends our hold on its rules."""
+        """Return the object that is written."""
         return self._route.ref
 
     def read(self, fleet: Fleet) -> Reading:
@@ -144,6 +145,8 @@ class RoutedTraffic:
             ) from error
         except UpgraderError as error:
             raise BalancerUnwilling(error.what, remedy=error.remedy) from error
+        with suppress(UpgraderError):  # else the owner's next server-side apply would meet a conflict
+            self._kube.drop_ownership(self.ref)
 
     def by_hand(self, green_ratio: float) -> str:
         """Return the command that does the same as `move`, on the rules as they are now."""

@@ -97,15 +97,15 @@ def _bring(scene: Scene, new_ratio: float, *, act: str) -> Progress:
 def _ask(scene: Scene, wanted: float, *, act: str) -> Progress | None:
     """Ask for the change, unless that was done just now; say why if it is refused."""
     traffic, now = _traffic(scene), scene.ports.clock.now()
-    since = now - float(scene.facts.get(f"{act}asked_at", 0.0))
-    if since < max(ASK_SECONDS, traffic.delay_seconds):
+    refused, taken = (float(scene.facts.get(f"{act}{what}_at", 0.0)) for what in ("refused", "asked"))
+    if now < max(refused + ASK_SECONDS, taken + max(ASK_SECONDS, traffic.delay_seconds)):
         why = str(scene.facts.get("waits_for", ""))
         return _waits(why) if why else None
     facts: dict[str, Any] = {f"{act}asked_at": now, "waits_for": f"{traffic.name} to take it up"}
     try:
         traffic.move(wanted)
     except BalancerUnwilling as error:
-        facts["waits_for"] = str(error)
+        facts = {f"{act}refused_at": now, "waits_for": str(error)}
     return Progress(False, facts["waits_for"], facts=facts)
 
 
