@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any, cast
 
 import pytest
 
+from upgrader import runs
 from upgrader.errors import Refused
-from upgrader.runs import require_same_cluster
+from upgrader.flags import Flags
+from upgrader.model.run import fold
+from upgrader.runs import lease_told, require_same_cluster
 
 MEASURED = {"release": "edge", "cluster_uid": "uid-1", "context": "prod"}
 
@@ -30,3 +34,18 @@ def test_a_run_is_not_taken_up_in_another_cluster_of_the_same_name() -> None:
         require_same_cluster(cast(Any, Cluster("uid-2")), MEASURED)
 
     assert "'prod'" in refused.value.remedy
+
+
+def test_without_its_cluster_a_run_says_why_its_holder_is_not_known(tmp_path: Path) -> None:
+    flags = Flags(tmp_path, kubeconfig=str(tmp_path / "absent"), environ={})
+
+    told = lease_told(flags, fold(runs.recorded()[:60]))
+
+    assert told.startswith(f"not known: cannot use kubeconfig {tmp_path / 'absent'}")
+
+
+def test_of_a_run_that_is_over_no_cluster_is_asked(tmp_path: Path) -> None:
+    """It gave its Lease back; whoever holds one now is another run."""
+    flags = Flags(tmp_path, kubeconfig=str(tmp_path / "absent"), environ={})
+
+    assert lease_told(flags, fold(runs.recorded())) == ""

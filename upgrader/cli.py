@@ -78,18 +78,22 @@ def _view(flags: Flags, output: str) -> Iterator[Callable[[Run, Record], None]]:
         raise typer.BadParameter("live, text or json", param_hint="--output")
 
 
-def _end(run: Run, records: Iterable[Mapping[str, Any]], output: str) -> NoReturn:
-    """Say how a run ended, with the numbers and what is left to do, and exit by its phase."""
+def _end(run: Run, records: Iterable[Mapping[str, Any]], output: str, *, note: str = "") -> NoReturn:
+    """Say how a run ended, with the numbers and what is left to do, and exit by its phase.
+
+    A note says why a run that is not over is told all the same; without one, that is a bug.
+    """
     from upgrader.model.phase import EXIT_CODES
     from upgrader.model.undo import undo_commands
     from upgrader.report.summary import summarize
 
     told = summarize(records, undo=undo_commands(run))
     if output == "json" or not (output or sys.stdout.isatty()):
-        typer.echo(json.dumps({"event": "run.summed_up", **told.to_json()}))
+        noted = {"note": note} if note else {}
+        typer.echo(json.dumps({"event": "run.summed_up", **told.to_json(), **noted}))
     else:
-        typer.echo("\n".join(told.lines()))
-    raise typer.Exit(EXIT_CODES.get(run.phase, ExitCode.BUG))
+        typer.echo("\n".join([*told.lines(), *([note] if note else [])]))
+    raise typer.Exit(EXIT_CODES.get(run.phase, ExitCode.COMPLETED if note else ExitCode.BUG))
 
 
 def _shown(bench: Bench, plan: Plan) -> Any:
@@ -254,16 +258,22 @@ def abort(
 
 
 @app.command()
-def status(run: RunId = "", output: Output = "text", state: State = None) -> None:
-    """Say where a run stands, and how to undo it without this tool."""
+def status(
+    run: RunId = "",
+    kubeconfig: Kubeconfig = "",
+    context: Context = "",
+    output: Output = "text",
+    state: State = None,
+) -> None:
+    """Say where a run stands, who drives it if the cluster tells, and how to undo it without this tool."""
     from upgrader import runs
     from upgrader.model.undo import undo_commands
     from upgrader.report.status import status_body, status_text
 
-    flags = _flags(state)
+    flags = _flags(state, kubeconfig, context)
     seen = runs.read(flags, run or runs.latest(flags))
     render = status_body if output == "json" else status_text
-    said = render(seen, undo=undo_commands(seen))
+    said = render(seen, undo=undo_commands(seen), lease=runs.lease_told(flags, seen))
     typer.echo(json.dumps(said, indent=2) if output == "json" else said)
 
 
@@ -292,13 +302,13 @@ def replay(
     """Show a recorded run in the live view, at any speed; needs no cluster."""
     from upgrader import runs
     from upgrader.adapters.clock import SystemClock
-    from upgrader.report.replay import factor_of, replay_lines
+    from upgrader.report.replay import factor_of, open_end, replay_lines
 
     flags = _flags(state)
     records = runs.lines(flags, run) if run else runs.recorded()
     with _view(flags, output) as tell:
         seen = replay_lines(records, tell, speed=factor_of(speed), clock=SystemClock())
-    _end(seen, records, output)
+    _end(seen, records, output, note=open_end(seen))
 
 
 @app.command()

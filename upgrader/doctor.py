@@ -12,6 +12,7 @@ from pathlib import Path
 from upgrader.context import Bench, bench, load_playbook, make_plan, new_run_id
 from upgrader.errors import UpgraderError
 from upgrader.flags import Flags
+from upgrader.model.rights import OPTIONAL, needed_rights
 
 PROGRAMS = {
     "helm": "needed: Helm 3.12 or newer, or 4",
@@ -96,8 +97,10 @@ def _release(made: Bench) -> Iterator[Found]:
     where = made.kube.context or "in the cluster"
     yield Found(True, "cluster", f"{where}: Kubernetes {seen.server_version}, Helm {seen.helm_version}")
     yield Found(seen.known_good > 0, "release", f"known-good is revision {seen.known_good}")
-    for right, allowed in seen.rights.items():
-        if not allowed:
-            yield Found(False, "right", f"may not {right}")
+    sent = (*seen.old.objects, *seen.new.objects)
+    other = seen.beside.namespace if seen.beside else ""
+    for right in needed_rights(sent, playbook=seen.playbook, beside=other):
+        if not seen.rights.get(right.key, False):
+            yield Found(None if right.tier in OPTIONAL else False, "right", f"may not {right.key}")
     for name, reading in seen.trial.items():
         yield Found(not reading.error, name, reading.error or reading.source)

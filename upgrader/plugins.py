@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
+from functools import cache
 from importlib.metadata import entry_points
 from types import ModuleType
 
@@ -13,6 +14,7 @@ KINDS = ("signals", "balancers", "checks", "strategies", "steps")
 """Each is a folder of ``upgrader/`` and an entry-point group ``upgrader.KIND``."""
 
 
+@cache
 def names(kind: str) -> tuple[str, ...]:
     """Return the names of all plugins of a kind, ours and others', sorted."""
     package = importlib.import_module(f"upgrader.{kind}")
@@ -21,8 +23,9 @@ def names(kind: str) -> tuple[str, ...]:
     return tuple(sorted(ours | theirs))
 
 
+@cache
 def find(kind: str, name: str) -> ModuleType:
-    """Return the module of a plugin.
+    """Return the module of a plugin; looked for once a process, for it is asked with every poll of a step.
 
     Args:
         kind: One of `KINDS`.

@@ -8,9 +8,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from upgrader.adapters.background import within
 from upgrader.context import JOURNAL, Bench, Plan, bench, header, lease, load_playbook, world
 from upgrader.engine import Engine
-from upgrader.errors import PlaybookInvalid, Refused
+from upgrader.errors import JournalDamaged, PlaybookInvalid, Refused, UpgraderError
 from upgrader.flags import Flags
 from upgrader.flow.recorder import Recorder
 from upgrader.model.plugins import Color
@@ -19,6 +20,8 @@ from upgrader.model.record import Record
 from upgrader.model.run import Run, fold
 
 Tell = Callable[[Run, Record], None]
+LEASE_SECONDS = 3.0
+"""How long `status` waits for a cluster: one that answers does so in a tenth of that."""
 
 
 def require_free(bench: Bench) -> None:
@@ -72,11 +75,7 @@ def abort(flags: Flags, run: str, reason: str) -> None:
 @contextmanager
 def _bench_of(flags: Flags, run: str, body: Mapping[str, Any]) -> Iterator[Bench]:
     path, said = Path(body["playbook"]["path"]), body["measured"]
-    flags = replace(
-        flags,
-        kubeconfig=flags.kubeconfig or said.get("kubeconfig", ""),
-        context=flags.context or said["context"],
-    )
+    flags = _where_it_began(flags, said)
     loaded = load_playbook(path, flags)
     if loaded.digest != body["playbook"]["digest"]:
         raise PlaybookInvalid(
@@ -88,6 +87,43 @@ def _bench_of(flags: Flags, run: str, body: Mapping[str, Any]) -> Iterator[Bench
     with bench(loaded, flags, run, live=live) as made:
         require_same_cluster(made.kube, said)
         yield made
+
+
+def _where_it_began(flags: Flags, measured: Mapping[str, Any]) -> Flags:
+    """Return the flags with a run's own cluster where they name none."""
+    return replace(
+        flags,
+        kubeconfig=flags.kubeconfig or measured.get("kubeconfig", ""),
+        context=flags.context or measured["context"],
+    )
+
+
+def lease_told(flags: Flags, run: Run) -> str:
+    """Say who holds the Lease of a run that is not over, asked within `LEASE_SECONDS`.
+
+    Returns:
+        A sentence; where the cluster cannot be asked, why. Empty for a run that is over: it holds none.
+    """
+    if run.is_over:
+        return ""
+    try:
+        return within(LEASE_SECONDS, lambda: _lease_in_cluster(flags, run.measured))
+    except TimeoutError:
+        return f"not known: the cluster did not answer within {LEASE_SECONDS:g} s"
+    except UpgraderError as error:
+        return f"not known: {error.what}"
+
+
+def _lease_in_cluster(flags: Flags, measured: Mapping[str, Any]) -> str:
+    from upgrader.adapters.clock import SystemClock
+    from upgrader.adapters.kube import KubeApi
+    from upgrader.adapters.lease import ReleaseLease
+
+    where = _where_it_began(flags, measured)
+    kube = KubeApi.connect(where.kubeconfig, where.context, deadline_seconds=LEASE_SECONDS)
+    require_same_cluster(kube, measured)
+    namespace, release = measured.get("locked") or (measured["namespace"], measured["release"])
+    return ReleaseLease(kube, SystemClock(), namespace=namespace, release=release).told()
 
 
 def require_same_cluster(kube: Kube, measured: Mapping[str, Any]) -> None:
@@ -143,8 +179,18 @@ def every_run(flags: Flags) -> list[str]:
 
 
 def header_of(flags: Flags, run: str) -> dict[str, Any]:
-    """Return the header of a run's journal."""
-    return dict(lines(flags, run)[0]["body"])
+    """Return the header of a run's journal.
+
+    Raises:
+        JournalDamaged: It has none: the process died before it could write it, and touched nothing.
+    """
+    records = lines(flags, run)
+    if not records:
+        raise JournalDamaged(
+            f"the journal of run {run} is empty: it ended before it touched anything but its Lease",
+            remedy="start a new run; where that is refused, delete the Lease that is named",
+        )
+    return dict(records[0]["body"])
 
 
 def read(flags: Flags, run: str) -> Run:

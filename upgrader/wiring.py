@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,6 +12,7 @@ from urllib.parse import urlsplit
 from upgrader import plugins
 from upgrader.adapters.clock import SystemClock
 from upgrader.adapters.playbook_file import LoadedPlaybook
+from upgrader.errors import PlaybookInvalid
 from upgrader.flags import Flags
 from upgrader.model.playbook import Release
 from upgrader.model.plugins import Color, Signal, Traffic
@@ -41,6 +43,7 @@ class Wiring:
 
     def ports(self) -> Ports:
         """Make the world of a gateway in one place."""
+        from upgrader.adapters.aws import aws_client
         from upgrader.adapters.background import BackgroundLoop
         from upgrader.adapters.http import HttpClient
         from upgrader.adapters.prober import BackgroundProber
@@ -58,6 +61,7 @@ class Wiring:
             sweep=lambda reach: sweep_by(reach, self.kube),
             prober=lambda spec: BackgroundProber(spec, background),
             token=Tokens(learn=self.flags.redactor.add).get,
+            aws=lambda service, region, endpoint: aws_client(service, region=region, endpoint=endpoint),
         )
 
     def two_places(self, ports: Ports, traffic: Traffic, *, live: Color) -> Ports:
@@ -93,7 +97,6 @@ class Wiring:
         )
         return HelmRelease.of(
             target,
-            kube=self.kube,
             scope=self.kube.is_namespaced,
             redactor=self.flags.redactor,
             environment=self.flags.environ,
@@ -119,7 +122,9 @@ class Wiring:
         ]
         found = [(plugins.find(kind, one.kind), self.loaded.settings(one)) for kind, one in named]
         made = [module.build(_plain(settings), ports) for module, settings in found]
-        return (plugins.find("signals", "rollout").build({}, ports), *made)
+        signals = (plugins.find("signals", "rollout").build({}, ports), *made)
+        require_own_names(signals, file=str(self.loaded.path))
+        return signals
 
     def traffic(self, signals: Sequence[Signal]) -> Traffic | None:
         """Return the balancer that has a green backend; the playbook says if there is one, and but one."""
@@ -128,6 +133,25 @@ class Wiring:
             return None
         paired = zip(balancers, signals[len(signals) - len(balancers) :], strict=True)
         return cast("Traffic", next(made for said, made in paired if getattr(said, "green", None)))
+
+
+def require_own_names(signals: Sequence[Signal], *, file: str) -> None:
+    """Refuse two signals of one name: readings are filed by it, so that one would speak for the other.
+
+    Raises:
+        PlaybookInvalid: There are two; all are closed.
+    """
+    twice = [name for name, times in Counter(one.name for one in signals).items() if times > 1]
+    if not twice:
+        return
+    for signal in signals:
+        signal.close()
+    raise PlaybookInvalid(
+        f"two entries are both called {twice[0]!r}, so their readings could not be told apart",
+        file=file,
+        key="signals, balancers",
+        remedy="keep one of them",
+    )
 
 
 def _plain(settings: dict[str, Any]) -> dict[str, Any]:

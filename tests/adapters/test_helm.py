@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import signal
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import pytest
 
@@ -16,7 +17,7 @@ from upgrader.adapters.helm_values import Values
 from upgrader.adapters.redaction import Redactor
 from upgrader.adapters.shell import Output
 from upgrader.errors import ProgramFailed, Refused
-from upgrader.model.ports import Chart, Kube, Process, ReleaseStatus
+from upgrader.model.ports import Chart, Process, ReleaseStatus
 
 CHART = Chart(Path("/run/chart/gw-2.0.0.tgz"), "gw", "2.0.0", "sha256:1")
 ENVIRONMENT = {
@@ -50,7 +51,7 @@ def release(shell: ScriptedHelm, folder: Path, **more: Any) -> HelmRelease:
     helm = program(shell, folder)
     values = Values((), {"global.licence": "LICENCE"})
     target = Target(helm.place, folder, "charts/gw", values=values, **more)
-    return HelmRelease(target, helm=helm, kube=cast(Kube, None), scope=lambda *_: True)
+    return HelmRelease(target, helm=helm, scope=lambda *_: True)
 
 
 def helm4(**more: Any) -> ScriptedHelm:
@@ -290,6 +291,54 @@ def test_a_failure_tells_helms_words_without_secrets(tmp_path: Path) -> None:
 
     assert failed.value.exit_status == 1
     assert failed.value.output == "Error: value *** (***) is bad"
+
+
+ASKED: dict[str, tuple[str, Callable[[HelmRelease], object]]] = {
+    "history": ("history edge --max 10000 --output json", lambda edge: edge.history()),
+    "get manifest": ("get manifest edge --revision 2", lambda edge: edge.rendered(2)),
+    "get metadata": ("get metadata edge --revision 2 --output json", lambda edge: edge.apply_method(2)),
+    "get values": (
+        "get values edge --revision 2 --output json",
+        lambda edge: edge.start_upgrade(CHART, labels={}),
+    ),
+    "upgrade edge": ("upgrade edge /run/chart/gw-2.0.0.tgz", lambda edge: edge.plan_upgrade(CHART)),
+}
+PRINTED = {
+    "words": ("Welcome, l-4711-secret!\n[]", "what begins with 'Welcome, ***!'"),
+    "another kind of value": ('"fine"', "what begins with '\"fine\"'"),
+    "words behind": ('{"licence": "hunter2"} bye: [', "something else"),
+}
+
+
+@pytest.mark.parametrize(("printed", "told"), PRINTED.values(), ids=PRINTED)
+@pytest.mark.parametrize("call", ASKED)
+def test_a_helm_that_says_something_else_is_told_with_what_was_asked(
+    call: str, printed: str, told: str, tmp_path: Path
+) -> None:
+    """A wrapper on PATH that ends well with its own words: no traceback, and no value in what is shown."""
+    asked, act = ASKED[call]
+    edge = release(helm4(**{"get hooks": "", call: printed}), tmp_path)
+
+    with pytest.raises(ProgramFailed) as failed:
+        act(edge)
+
+    assert f"`helm {asked}" in failed.value.what
+    assert told in failed.value.what
+    assert "hunter2" not in str(failed.value)
+    assert "wrapper" in failed.value.remedy
+
+
+@pytest.mark.parametrize("call", ["history", "get metadata", "get values", "upgrade edge"])
+def test_a_helm_that_says_nothing_is_told_as_such(call: str, tmp_path: Path) -> None:
+    with pytest.raises(ProgramFailed, match="printed nothing where Helm's own answer belongs"):
+        ASKED[call][1](release(helm4(**{call: ""}), tmp_path))
+
+
+def test_no_history_is_not_concluded_from_words(tmp_path: Path) -> None:
+    edge = release(helm4(history=Output(1, "", "Error"), **{"list --filter": "no releases"}), tmp_path)
+
+    with pytest.raises(ProgramFailed, match="`helm list --filter"):
+        edge.history()
 
 
 def test_what_helm_prints_is_shown_without_secrets(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from upgrader.adapters.helm_chart import ChartSource, is_local, operator_flags, 
 from upgrader.adapters.helm_program import HelmProgram, Place
 from upgrader.adapters.redaction import Redactor
 from upgrader.adapters.shell import Command, Output
-from upgrader.errors import PlaybookInvalid, Refused
+from upgrader.errors import PlaybookInvalid, ProgramFailed, Refused
 
 
 class Registry(ScriptedHelm):
@@ -31,7 +31,7 @@ def registry() -> Registry:
     return Registry(helm_answers(HELP4, "v4.3.1", **answers))
 
 
-def source(shell: Registry, ref: str, folder: Path, *, home: str = "/nowhere") -> ChartSource:
+def source(shell: ScriptedHelm, ref: str, folder: Path, *, home: str = "/nowhere") -> ChartSource:
     environment = {"PATH": "/usr/bin:/bin", "HOME": home}
     helm = HelmProgram(
         Place("edge", "gw"),
@@ -108,6 +108,24 @@ def test_a_local_file_is_copied_and_a_folder_packaged(tmp_path: Path) -> None:
     assert copied.path != file
     assert packed.path.read_bytes() == b"chart"
     assert [call.argv[1] for call in shell.calls] == ["package", "show"]
+
+
+@pytest.mark.parametrize("shown", ["Welcome!", "", "name: gw\n", "- a\n", "{"])
+def test_a_chart_that_is_not_shown_is_told_with_what_was_asked(shown: str, tmp_path: Path) -> None:
+    """A helm wrapper's own words, and exit status 0."""
+    shell = registry()
+    shell.answers["show chart"] = shown
+
+    with pytest.raises(ProgramFailed, match=r"`helm show chart .*gw-2\.0\.0\.tgz` ended well, but printed"):
+        source(shell, "oci://reg.example/gw", tmp_path).fetch()
+
+
+@pytest.mark.parametrize("ref", ["oci://reg.example/gw", "."])
+def test_a_chart_that_was_not_brought_is_told(ref: str, tmp_path: Path) -> None:
+    shell = ScriptedHelm(registry().answers)
+
+    with pytest.raises(ProgramFailed, match="brought no file"):
+        source(shell, ref, tmp_path).fetch()
 
 
 def test_a_path_that_names_nothing_is_a_wrong_playbook(tmp_path: Path) -> None:

@@ -315,3 +315,33 @@ def test_a_lease_that_was_left_by_nobody_we_know_is_taken_when_it_expires() -> N
     assert 15 <= clock.monotonic() - before <= 17
     assert cluster.lease is not None
     assert Holder.of(cluster.lease).run == "r-1"
+
+
+@pytest.mark.parametrize(
+    ("asker", "alive", "words"),
+    [
+        (NEIGHBOUR, True, "run r-1, process 100 on alpha, and is running"),
+        (NEIGHBOUR, False, "run r-1, process 100 on alpha, whose process is gone, so it was left unfinished"),
+        (
+            ELSEWHERE,
+            True,
+            "run r-1, process 100 on alpha, and renewed it last at 2023-11-14T22:13:20.500000Z by its own "
+            "clock",
+        ),
+    ],
+    ids=["living", "gone", "of another machine"],
+)
+def test_who_holds_it_is_told_as_far_as_it_can_be_seen(asker: Identity, alive: bool, words: str) -> None:
+    cluster, clock = LeaseCluster(), FakeClock(1_700_000_000.5)
+    lease(cluster, clock).acquire("r-1")
+
+    looked = lease(cluster, clock, asker, alive=alive)
+
+    assert looked.told() == words
+    assert cluster.writes == 1
+    looked.request_abort("too slow")
+    assert looked.told() == f"{words}; asked to go back: too slow"
+
+
+def test_that_nobody_holds_it_is_told() -> None:
+    assert lease(LeaseCluster(), FakeClock()).told() == "nobody holds it"

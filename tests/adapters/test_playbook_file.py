@@ -158,10 +158,10 @@ REFUSED: dict[str, Mistake] = {
     ),
     "balancer-not-yet": (
         "kind: envoy,",
-        "kind: istio,",
+        "kind: azure,",
         19,
         "balancers[0].kind",
-        "istio is not in this version",
+        "azure is not in this version",
     ),
     "strategy-misspelt": ("kind: rolling", "kind: roling", 12, "strategy.kind", "did you mean rolling?"),
     "signal-misspelt": (
@@ -228,6 +228,13 @@ REFUSED: dict[str, Mistake] = {
     "url-half": ("https://api", "api", 16, "signals[1].url", "whole URL"),
     "url-with-password": ("https://api", "https://u:p@api", 16, "signals[1].url", "no credentials in a URL"),
     "expect-no-status": ("expect: 401", "expect: 42", 18, "signals[1].expect", "100"),
+    "probe-twice": (
+        "balancers:",
+        '  - {kind: synthetic, expect: 401, url: "https://api.example.com/orders", rate: 5/s}\nbalancers:',
+        19,
+        "signals[2].url",
+        "the same probe as signals[1]",
+    ),
     "header-name": ("expect: 401", 'headers: {"x y": a}', 18, "signals[1].headers", "no header name"),
     "header-number": ("expect: 401", "headers: {x: 5}", 18, "signals[1].headers.x", "must be a mapping"),
     "header-misspelt": (

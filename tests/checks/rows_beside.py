@@ -6,7 +6,7 @@ from copy import deepcopy
 from dataclasses import replace
 from typing import Any
 
-from tests.checks.rows import BLOCK, INFO, WARN, Change, Row, add, all_of, edit, nothing, playbook
+from tests.checks.rows import BLOCK, INFO, WARN, Change, Row, add, all_of, edit, nothing, playbook, put
 from upgrader.model.plugins import Beside, Color
 from upgrader.model.ports import ReleaseStatus, Revision
 from upgrader.testing.surveys import SurveyBuilder, an_object
@@ -67,6 +67,13 @@ def brings(builder: SurveyBuilder) -> None:
 
 
 ROWS = (
+    Row(
+        "rights-observe",
+        "in the other place",
+        BLOCK,
+        canary(put(missing_rights={"watch Pod in edge-green"})),
+        "watch Pod in edge-green",
+    ),
     Row(
         "beside-taken",
         "stands",

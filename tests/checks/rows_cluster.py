@@ -2,12 +2,43 @@
 
 from __future__ import annotations
 
-from tests.checks.rows import BLOCK, WARN, Row, add, all_of, edit, nothing, proxies, proxy, put
+from tests.checks.rows import (
+    BLOCK,
+    WARN,
+    Change,
+    Row,
+    add,
+    all_of,
+    edit,
+    nothing,
+    playbook,
+    proxies,
+    proxy,
+    put,
+)
 from upgrader.model.reading import Fact, Reading, Weight
 from upgrader.testing.surveys import an_object, hook, node
 
+
+def reached(way: str, *missing: str) -> Change:
+    """Read the proxies by a way, some rights missing."""
+    signals = [{"kind": "envoy_stats", "port": 9901, "reach": way}]
+    return all_of(playbook("signals", signals), put(missing_rights=set(missing)))
+
+
+PROXY, FORWARD, BY_GET = (
+    "get Pod/proxy in edge",
+    "create Pod/portforward in edge",
+    "get Pod/portforward in edge",
+)
 RIGHTS = (
     Row("rights-observe", "no pods", BLOCK, put(missing_rights={"watch Pod in edge"}), "watch Pod in edge"),
+    Row("rights-observe", "no proxies through the API server", BLOCK, reached("apiserver", PROXY), PROXY),
+    Row("rights-observe", "no port-forward", BLOCK, reached("portforward", FORWARD), FORWARD),
+    Row("rights-observe", "no WebSocket", BLOCK, reached("portforward", BY_GET), BY_GET),
+    Row("rights-observe", "straight", None, reached("direct", PROXY, FORWARD, BY_GET)),
+    Row("rights-observe", "another way", None, reached("apiserver", FORWARD, BY_GET)),
+    Row("rights-observe", "any way", None, reached("auto", PROXY, FORWARD, BY_GET)),
     Row("rights-observe", "all", None, nothing),
     Row("rights-brake", "no patch", BLOCK, put(missing_rights={"get Deployment in edge"})),
     Row("rights-brake", "all", None, nothing),
@@ -17,6 +48,10 @@ RIGHTS = (
         "rights-wide", "no nodes", WARN, put(missing_rights={"list Node everywhere"}), "list Node everywhere"
     ),
     Row("rights-wide", "all", None, nothing),
+    Row("rights-reach", "no port-forward", WARN, reached("auto", FORWARD), f"we may not: {FORWARD}"),
+    Row("rights-reach", "no proxies through the API server", WARN, reached("auto", PROXY), PROXY),
+    Row("rights-reach", "a named way", None, reached("portforward", FORWARD)),
+    Row("rights-reach", "all", None, reached("auto")),
 )
 
 ALONE = {

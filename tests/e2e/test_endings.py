@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import signal
 from collections.abc import Callable
 from pathlib import Path
@@ -112,6 +113,7 @@ def test_an_interrupted_run_pauses_with_the_brake_on(make_gateways: Callable[...
     assert proxy["spec"]["paused"] is True
     assert proxy["metadata"]["annotations"]["upgrader/undo"].startswith("kubectl -n")
     assert "paused (exit 8)" in status.said
+    assert re.search(r"^  lease +run .*, whose process is gone", status.said, re.MULTILINE), status.said
     assert resumed.code == 0, resumed.said[-3000:]
     assert gateway.versions() == NEW_EVERYWHERE
     assert gateway.leftovers() == []

@@ -131,7 +131,7 @@ class Bench:
             values=Values((), {"global.licence": "GW_LICENCE"}),
         )
         target = replace(target, **more)  # type: ignore[arg-type]
-        return HelmRelease(target, helm=self.helm(target), kube=self.kube, scope=self.kube.is_namespaced)
+        return HelmRelease(target, helm=self.helm(target), scope=self.kube.is_namespaced)
 
     def helm(self, target: Target) -> HelmProgram:
         return HelmProgram(
@@ -243,22 +243,19 @@ def test_terminated_while_a_hook_runs_nothing_was_applied_and_nothing_is_locked(
     assert bench.image() == "1.0.0"
 
 
-def test_killed_before_anything_was_applied_the_lock_is_taken_off_in_place(bench: Bench) -> None:
-    """E2, then unlock: no cluster write but the release's own record, and Helm goes on from there."""
+def test_killed_before_anything_was_applied_a_rollback_takes_the_lock_off(bench: Bench) -> None:
+    """E2, E4: nothing of the new revision is in the cluster, and Helm goes on from there."""
     release, process = bench.start("2.0.0", "pre-upgrade")
     release.kill(process)
     until(lambda: not release.running(process))
-    killed = release.history()[-1]
-    before = bench.object("Deployment", "proxy", "apps/v1")
+    locked, image = release.history()[-1].status, bench.image()
 
-    release.unlock(2)
+    back = release.start_rollback(1, as_="back")
+    until(lambda: not release.running(back))
 
-    after = release.history()[-1]
-    assert (killed.status, after.status) == (ReleaseStatus.PENDING_UPGRADE, ReleaseStatus.FAILED)
-    assert "Unlocked" in after.description
-    assert bench.object("Deployment", "proxy", "apps/v1") == before
-    with pytest.raises(Refused, match="locks nothing"):
-        release.unlock(2)
+    assert (locked, image) == (ReleaseStatus.PENDING_UPGRADE, "1.0.0")
+    assert release.exit_status(back) == 0, release.output(back)
+    assert bench.image() == "1.0.0"
     again = bench.release(chart(bench.folder / "3", "3.0.0"), run_folder=bench.folder / "again")
     up = again.start_upgrade(again.pull(), labels={})
     until(lambda: not again.running(up))
@@ -390,7 +387,6 @@ def test_a_release_that_is_not_there_has_no_history(bench: Bench) -> None:
     absent = HelmRelease(
         replace(release._target, place=Place("nobody", bench.namespace, KUBECONFIG)),
         helm=bench.helm(replace(release._target, place=Place("nobody", bench.namespace, KUBECONFIG))),
-        kube=bench.kube,
         scope=bench.kube.is_namespaced,
     )
 

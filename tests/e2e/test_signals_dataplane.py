@@ -134,7 +134,7 @@ def test_a_lost_route_is_a_breach_and_the_way_past_the_gateway_shows_it_too(
 ) -> None:
     upstream = plane.upstream_admin.replace("19000", "8081")
     probe = {"url": plane.front_url, "bypass": upstream, "rate": 20.0, "headers": {"x-api-key": KEY}}
-    door = synthetic.build(probe, PORTS)
+    door = synthetic.build(probe | {"name": "door"}, PORTS)
     load = plane.start_traffic(rate=200)
     healthy = watch(stats, plane, seconds=2)
     healthy_door = [door.read(seen(plane)), door.read(seen(plane))]

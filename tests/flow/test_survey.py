@@ -181,6 +181,17 @@ def test_a_chart_that_does_not_render_is_refused_with_helms_words() -> None:
         stage.survey()
 
 
+def test_what_to_do_about_a_failed_plan_is_said_by_who_knows_it() -> None:
+    """A helm that is none is not mended in the chart."""
+    failure = ProgramFailed("helm printed nothing", exit_status=0, remedy="look what helm is")
+    stage = Stage(helm=StoredHelm(history(S.DEPLOYED), {1: held("1.11.28")}, failure))
+
+    with pytest.raises(Refused) as refused:
+        stage.survey()
+
+    assert refused.value.remedy == "look what helm is"
+
+
 @pytest.mark.parametrize(
     ("statuses", "known_good"),
     [

@@ -13,7 +13,7 @@ from upgrader.model.balancing import EnvoyBalancer, GcpNegBalancer, HealthCheck
 from upgrader.model.playbook import Playbook
 from upgrader.model.strategy import Rolling
 from upgrader.model.units import Share, batch_targets
-from upgrader.model.watching import EnvoyStats, FromEnvironment, PluginSignal, Synthetic
+from upgrader.model.watching import EnvoyStats, FromEnvironment, PluginSignal, Synthetic, probe_names
 
 SMALLEST: dict[str, Any] = {
     "apiVersion": "upgrader/v1",
@@ -186,6 +186,38 @@ def test_every_field_that_may_be_left_out_says_its_default() -> None:
     ]
 
     assert silent == []
+
+
+NAMES: dict[str, tuple[list[dict[str, Any]], list[str]]] = {
+    "alone": ([{"url": "https://a/orders?key=secret"}], ["synthetic 200 /orders"]),
+    "no path": ([{"url": "https://a"}], ["synthetic 200 /"]),
+    "another answer": (
+        [{"url": "https://a/x"}, {"url": "https://b/x", "expect": 401}],
+        ["synthetic 200 /x", "synthetic 401 /x"],
+    ),
+    "another host": (
+        [{"url": "https://a/x"}, {"url": "https://b:8443/x"}, {"url": "https://a/y"}],
+        ["synthetic 200 a/x", "synthetic 200 b:8443/x", "synthetic 200 /y"],
+    ),
+    "another scheme": (
+        [{"url": "http://a/x"}, {"url": "https://a/x"}],
+        ["synthetic 200 http://a/x", "synthetic 200 https://a/x"],
+    ),
+    "another query or header": (
+        [
+            {"url": "https://a/x"},
+            {"url": "https://a/x?key=secret"},
+            {"url": "https://a/x", "headers": {"h": "secret"}},
+        ],
+        ["synthetic 200 https://a/x (1)", "synthetic 200 https://a/x (2)", "synthetic 200 https://a/x (3)"],
+    ),
+}
+
+
+@pytest.mark.parametrize(("probes", "names"), NAMES.values(), ids=NAMES)
+def test_no_two_probes_have_the_same_name(probes: list[dict[str, Any]], names: list[str]) -> None:
+    """Names are keys in the journal; they say no more than tells them apart, and no secret."""
+    assert list(probe_names([Synthetic(kind="synthetic", **one) for one in probes])) == names
 
 
 def gcp(**changes: Any) -> Playbook:

@@ -17,9 +17,10 @@ def _words(text: str) -> frozenset[str]:
 
 IMPURE_ROOMS = ("upgrader.adapters", "upgrader.lab", "upgrader.cli")
 WORLD = _words(
-    "aiohttp asyncio concurrent ctypes fcntl getpass glob http httpx io kubernetes multiprocessing "
-    "os platform platformdirs pty random requests resource secrets select selectors shutil signal "
-    "socket socketserver ssl structlog subprocess sys tempfile tenacity threading time urllib3 uuid"
+    "aiohttp asyncio boto3 botocore concurrent ctypes fcntl getpass glob http httpx io kubernetes "
+    "multiprocessing os platform platformdirs pty random requests resource secrets select selectors "
+    "shutil signal socket socketserver ssl structlog subprocess sys tempfile tenacity threading time "
+    "urllib3 uuid"
 )
 """Modules by which a program reaches clocks, chance, files, processes, the network or another thread."""
 PURE_ALLOWED = frozenset(sys.stdlib_module_names - WORLD) | {"pydantic", "pydantic_core", "typing_extensions"}

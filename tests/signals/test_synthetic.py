@@ -22,7 +22,7 @@ class Bench:
         self.clock = FakeClock()
         self.probers: list[FakeProber] = []
         world = ports(clock=self.clock, prober=self._prober)
-        self.signal = build({"url": URL, "rate": 10.0} | settings, world)
+        self.signal = build({"name": "orders", "url": URL, "rate": 10.0} | settings, world)
 
     def _prober(self, spec: ProbeSpec) -> FakeProber:
         self.probers.append(FakeProber(spec))
@@ -124,12 +124,12 @@ def test_a_prober_that_says_nothing_for_long_is_an_error_and_its_data_is_old() -
     assert readings[-1].read_at - (readings[-1].data_time or 0) == 6
 
 
-def test_names_and_sources_hold_no_secret() -> None:
+def test_a_reading_has_the_given_name_and_holds_no_secret() -> None:
     bench = Bench(expect=401, headers={"x-key": "secret"}, bypass=BYPASS)
 
     reading = bench.look(FINE, FINE)
 
-    assert bench.signal.name == "synthetic 401 /orders"
+    assert bench.signal.name == reading.signal == "orders"
     assert "secret" not in str(reading.to_body())
     assert bench.probers[0].spec.headers == {"x-key": "secret"}
 

@@ -310,6 +310,26 @@ def test_who_scaled_in_mid_run_is_noted_before_helm_goes_back_and_given_back_aft
     assert (back.done, kube.asked) == (True, [("patch", {"spec": {"replicas": 6}})])
 
 
+@pytest.mark.parametrize(
+    ("live", "asked"),
+    [
+        pytest.param(4, [("patch", {"spec": {"replicas": 6}})], id="helm has written"),
+        pytest.param(6, [], id="helm has not written yet"),
+        pytest.param(8, [], id="somebody scales on"),
+    ],
+)
+def test_pods_that_helm_took_away_are_given_back_while_it_still_runs(live: int, asked: list[Any]) -> None:
+    """Its hooks may take minutes, and capacity is short meanwhile."""
+    helm = RecordingHelm([GOOD, Revision(6, ReleaseStatus.PENDING_ROLLBACK, "c-1")], runs=True)
+    facts = {"replicas": {"proxy": 6}, "back": {"pid": 11, "started": 1, "log": "b"}}
+    here, kube = scene(live=deployment(paused=True, replicas=live), helm=helm, facts=facts)
+
+    progress = helm_upgrade.build(HELM).undo(here)
+
+    assert (progress.done, progress.failed) == (False, "")
+    assert kube.asked == asked
+
+
 def test_the_way_back_takes_jobs_and_ownership_out_of_the_way_before_helm_rollback() -> None:
     helm = RecordingHelm([GOOD, Revision(5, ReleaseStatus.FAILED, "c-2")])
     here, kube = helm_scene(helm, replicas={})

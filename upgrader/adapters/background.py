@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
+from concurrent.futures import Future
 from typing import Any, TypeVar
 
 T = TypeVar("T")
@@ -66,3 +67,21 @@ def _turn(loop: asyncio.AbstractEventLoop) -> None:
         loop.run_until_complete(asyncio.gather(*tasks, return_exceptions=True))
         loop.run_until_complete(loop.shutdown_asyncgens())
         loop.close()
+
+
+def within(seconds: float, act: Callable[[], T]) -> T:
+    """Return what a call returns, or raise what it raises; one that takes longer is left to itself.
+
+    Raises:
+        TimeoutError: It took longer. Its thread is a daemon: it never keeps the process alive.
+    """
+    future: Future[T] = Future()
+
+    def acted() -> None:
+        try:
+            future.set_result(act())
+        except BaseException as error:  # whatever it is belongs to the caller
+            future.set_exception(error)
+
+    threading.Thread(target=acted, name="upgrader-within", daemon=True).start()
+    return future.result(seconds)

@@ -19,12 +19,11 @@ from typing import Any
 from upgrader.adapters.helm_chart import ChartSource
 from upgrader.adapters.helm_manifest import Scope, as_sent, rendered
 from upgrader.adapters.helm_program import READ_SECONDS, HelmProgram, Place
-from upgrader.adapters.helm_storage import marked_failed, storage_ref
-from upgrader.adapters.helm_values import Values, ValuesFolder, write_private
+from upgrader.adapters.helm_values import Values, ValuesFolder
 from upgrader.adapters.redaction import Redactor
 from upgrader.adapters.shell import Shell
-from upgrader.errors import NeedsHuman, ProgramFailed, Refused
-from upgrader.model.ports import Chart, Kube, Process, ReleaseStatus, Rendered, Revision
+from upgrader.errors import ProgramFailed, Refused
+from upgrader.model.ports import Chart, Process, ReleaseStatus, Rendered, Revision
 
 HISTORY = 20
 """Revisions kept at least. Helm's own 10 may prune the known-good one, safe only while it is `deployed`."""
@@ -65,18 +64,16 @@ class Target:
 class HelmRelease:
     """One release and its helm program; implements `upgrader.model.ports.Helm`."""
 
-    def __init__(self, target: Target, *, helm: HelmProgram, kube: Kube, scope: Scope) -> None:
+    def __init__(self, target: Target, *, helm: HelmProgram, scope: Scope) -> None:
         """Drive a release; `of` makes the helm program, too.
 
         Args:
             target: What the playbook says.
             helm: Calls helm for that release.
-            kube: Holds the release's records.
             scope: Tells which kinds live in namespaces.
         """
         self._target = target
         self._helm = helm
-        self._kube = kube
         self._scope = scope
         self._renderings: dict[int, Rendered] = {}
         self._values = ValuesFolder(
@@ -91,7 +88,6 @@ class HelmRelease:
         cls,
         target: Target,
         *,
-        kube: Kube,
         scope: Scope,
         redactor: Redactor,
         environment: Mapping[str, str],
@@ -105,7 +101,7 @@ class HelmRelease:
             inherited=environment,
             hidden=tuple(target.values.env.values()),
         )
-        return cls(target, helm=helm, kube=kube, scope=scope)
+        return cls(target, helm=helm, scope=scope)
 
     def version(self) -> str:
         """Return the program's version, such as ``v4.3.1``; `Refused` when it is older than 3.12."""
@@ -120,20 +116,24 @@ class HelmRelease:
             if not self._exists():
                 return ()
             text = self._helm.read(asked)
-        return tuple(sorted(map(revision_of, json.loads(text)), key=lambda revision: revision.number))
+        with self._helm.understood(asked, text):
+            return tuple(sorted(map(revision_of, json.loads(text)), key=lambda revision: revision.number))
 
     def _exists(self) -> bool:
         every = ["--all"] if "all" in self._helm.list_flags else []
         asked = ["list", "--filter", f"^{re.escape(self._name)}$", *every, "--output", "json"]
-        return bool(json.loads(self._helm.read(asked)))
+        text = self._helm.read(asked)
+        with self._helm.understood(asked, text):
+            return bool(json.loads(text))
 
     def rendered(self, revision: int) -> Rendered:
         """Return what a revision of the history holds; a revision never changes, so it is asked for once."""
         if revision not in self._renderings:
-            asked = [self._name, "--revision", str(revision)]
-            manifest = self._helm.read(["get", "manifest", *asked])
-            hooks = self._helm.read(["get", "hooks", *asked])
-            self._renderings[revision] = self._render(manifest, [hooks])
+            of = [self._name, "--revision", str(revision)]
+            asked = ["get", "manifest", *of]
+            manifest, hooks = self._helm.read(asked), self._helm.read(["get", "hooks", *of])
+            with self._helm.understood(asked, manifest):
+                self._renderings[revision] = self._render(manifest, [hooks])
         return self._renderings[revision]
 
     def _render(self, manifest: str, hooks: Sequence[str]) -> Rendered:
@@ -149,7 +149,9 @@ class HelmRelease:
         if "server-side" not in self._helm.rollback_flags:
             return "csa"
         asked = ["get", "metadata", self._name, "--revision", str(revision), "--output", "json"]
-        return str(json.loads(self._helm.read(asked)).get("applyMethod") or "csa")
+        text = self._helm.read(asked)
+        with self._helm.understood(asked, text):
+            return str(json.loads(text).get("applyMethod") or "csa")
 
     def pull(self) -> Chart:
         """Fetch the playbook's target chart once into the run's folder and pin it by digest."""
@@ -180,9 +182,11 @@ class HelmRelease:
         dry = "--dry-run=server" if self._helm.upgrade_flags.get("dry-run") else "--dry-run"
         self._write_values()
         asked = [*arguments(), dry, "--output", "json"]
-        release = json.loads(self._helm.read(asked, deadline_seconds=PLAN_SECONDS))
-        hooks = [str(hook["manifest"]) for hook in release.get("hooks") or ()]
-        return self._render(str(release["manifest"]), hooks)
+        text = self._helm.read(asked, deadline_seconds=PLAN_SECONDS)
+        with self._helm.understood(asked, text):
+            release = json.loads(text)
+            hooks = [str(hook["manifest"]) for hook in release.get("hooks") or ()]
+            return self._render(str(release["manifest"]), hooks)
 
     def start_upgrade(self, chart: Chart, *, labels: Mapping[str, str]) -> Process:
         """Start ``helm upgrade`` in a session of its own and return at once."""
@@ -236,8 +240,10 @@ class HelmRelease:
                 f"release {self._name} has no deployed revision to take values from",
                 remedy="name the values files in the playbook (values.files)",
             )
-        text = self._helm.read(["get", "values", self._name, "--revision", str(good), "--output", "json"])
-        return json.dumps(json.loads(text) or {})
+        asked = ["get", "values", self._name, "--revision", str(good), "--output", "json"]
+        text = self._helm.read(asked)
+        with self._helm.understood(asked, text):
+            return json.dumps(dict(json.loads(text) or {}))
 
     def _upgrade_arguments(self, chart: Chart) -> list[str]:
         values = [word for path in self._values.paths() for word in ("--values", str(path))]
@@ -312,31 +318,6 @@ class HelmRelease:
     def output(self, process: Process) -> str:
         """Return the end of what it printed, redacted."""
         return self._helm.redactor.text(self._helm.shell.tail(process))
-
-    def unlock(self, revision: int) -> None:
-        """Mark a pending revision ``failed`` in place, after nothing of it was found in the cluster.
-
-        A copy of the record is kept in the run's folder.
-
-        Raises:
-            Refused: When it is not the last revision, not pending, or stored where we cannot reach it.
-            ClusterConflict: When somebody else wrote it meanwhile.
-            NeedsHuman: When its record is not there.
-        """
-        place = self._target.place
-        last = max((each.number for each in self.history()), default=0)
-        if revision != last:
-            raise Refused(
-                f"revision {revision} of {self._name} is not the last one ({last}): it locks nothing"
-            )
-        driver = self._helm.inherited.get("HELM_DRIVER", "")
-        ref = storage_ref(driver, namespace=place.namespace, release=place.name, revision=revision)
-        stored = self._kube.get(ref)
-        if stored is None:
-            raise NeedsHuman(f"there is no {ref}, though helm lists revision {revision}")
-        freed = marked_failed(stored)
-        write_private(self._target.run_folder / f"{ref.name}.json", json.dumps(stored).encode())
-        self._kube.replace(freed)
 
     def upgrade_command(self, chart: Chart) -> str:
         """Return the exact command line of the upgrade, for `plan`; without secrets."""

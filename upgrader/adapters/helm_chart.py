@@ -79,7 +79,16 @@ class ChartSource:
     def _bring(self) -> None:
         if not is_local(self._ref):
             self._pull()
-            return
+        else:
+            self._copy()
+        if not any(self._folder.glob("*.tgz")):
+            raise ProgramFailed(
+                f"helm was asked for the chart {self._ref} and ended well, but brought no file",
+                exit_status=0,
+                remedy=f"look what {self._helm.path} is: a wrapper must hand all arguments on",
+            )
+
+    def _copy(self) -> None:
         source = Path(self._ref).expanduser()
         if source.is_dir():
             self._helm.plain(["package", str(source), "--destination", str(self._folder)])
@@ -101,8 +110,6 @@ class ChartSource:
             ],
             deadline_seconds=PULL_SECONDS,
         )
-        if not any(self._folder.glob("*.tgz")):
-            raise ProgramFailed(f"helm pull of {self._ref} ended well but brought no file")
 
     def _update_index(self, operators: list[str]) -> None:
         """Fetch the index of a repository the operator has added; our own cache is empty at first."""
@@ -111,8 +118,11 @@ class ChartSource:
             self._helm.plain(["repo", "update", name, *operators], deadline_seconds=PULL_SECONDS)
 
     def _identity(self, path: Path) -> tuple[str, str]:
-        facts: dict[str, Any] = next(documents(self._helm.plain(["show", "chart", str(path)])), {})
-        return str(facts.get("name", "")), str(facts.get("version", ""))
+        asked = ["show", "chart", str(path)]
+        text = self._helm.plain(asked)
+        with self._helm.understood(asked, text):
+            facts: dict[str, Any] = next(documents(text), {})
+            return str(facts["name"]), str(facts["version"])
 
 
 def is_local(ref: str) -> bool:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import shutil
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -30,6 +32,7 @@ KEPT = frozenset({"HELM_DRIVER", "HELM_DRIVER_SQL_CONNECTION_STRING"})
 READ_SECONDS = 60.0
 READ_ATTEMPTS = 3
 OUTPUT_CHARACTERS = 4000
+BEGINNING_CHARACTERS = 120
 FLAG = re.compile(r"^\s+(?:-\w, )?--([a-z][a-z0-9-]*)(?:[ ]([a-zA-Z]+))?(?:\[=.*?\])?(?:\s|$)", re.MULTILINE)
 
 
@@ -167,6 +170,33 @@ class HelmProgram:
             reraise=True,
         )
         return attempts(self.once, self.command(arguments), deadline_seconds)
+
+    @contextmanager
+    def understood(self, asked: Sequence[str], text: str) -> Iterator[None]:
+        """Read what a call that ended well printed; that it is not what was asked for is helm's failure.
+
+        Of what came only the first words are told, up to what may be the beginning of values.
+
+        Args:
+            asked: The call's arguments.
+            text: What it printed.
+
+        Raises:
+            ProgramFailed: What is done inside could make nothing of it.
+        """
+        try:
+            yield
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            begins = self.redactor.text(text.strip().partition("\n")[0].partition("{")[0])
+            came = f"what begins with {begins[:BEGINNING_CHARACTERS]!r}" if begins else "something else"
+            came = came if text.strip() else "nothing"
+            raise ProgramFailed(
+                f"`{shlex.join(['helm', *asked])}` ended well, but printed {came} where Helm's own answer "
+                f"belongs ({type(error).__name__}: {error})",
+                exit_status=0,
+                remedy=f"look what {self.path} is: a wrapper must print what Helm prints, and its own words "
+                "to stderr",
+            ) from error
 
     def plain(self, arguments: Sequence[str], *, deadline_seconds: float = READ_SECONDS) -> str:
         """Return what a call that needs no cluster prints; `ProgramFailed` when it ends badly."""

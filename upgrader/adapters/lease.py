@@ -145,6 +145,14 @@ class ReleaseLease:
         lease = self._kube.get(self._ref)
         return Holder.of(lease) if lease else None
 
+    def told(self) -> str:
+        """Say in words who holds it now, and whether his process lives."""
+        holder = self.holder()
+        if holder is None:
+            return "nobody holds it"
+        abort = f"; asked to go back: {holder.abort}" if holder.abort else ""
+        return f"{_said(holder, self._seen_alive(holder))}{abort}"
+
     def require_free(self, run_id: str) -> None:
         """Look whether `acquire` would get it now; takes nothing.
 
@@ -260,14 +268,9 @@ class ReleaseLease:
         return False
 
     def _locked(self, holder: Holder, alive: bool | None) -> Locked:
-        state = {
-            True: "and is running",
-            False: "whose process is gone, so it was left unfinished",
-            None: f"and renewed it last at {holder.renewed} by its own clock",
-        }[alive]
         run, delete = holder.run, f"kubectl delete lease -n {self._ref.namespace} {self._ref.name}"
         return Locked(
-            f"release {self._release} is held by run {run}, {holder.place}, {state}",
+            f"release {self._release} is held by {_said(holder, alive)}",
             remedy=f"there, `upgrader resume {run}` goes on and `upgrader abort {run}` goes back; "
             f"only if its machine is gone for good, bring the release in order by hand and `{delete}`",
         )
@@ -322,3 +325,13 @@ class ReleaseLease:
 
     def _now(self) -> str:
         return datetime.fromtimestamp(self._clock.now(), UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+def _said(holder: Holder, alive: bool | None) -> str:
+    """Say who a holder is, and whether his process runs, as far as that is for us to see."""
+    state = {
+        True: "and is running",
+        False: "whose process is gone, so it was left unfinished",
+        None: f"and renewed it last at {holder.renewed} by its own clock",
+    }[alive]
+    return f"run {holder.run}, {holder.place}, {state}"

@@ -23,7 +23,7 @@ from upgrader.model.balancing import BalancerSettings
 from upgrader.model.playbook import STRATEGIES, Playbook, Release
 from upgrader.model.strategy import Rolling
 from upgrader.model.strict import MISPLACED, UNKNOWN_KEY, nearest
-from upgrader.model.watching import FromEnvironment, SignalSettings, Synthetic
+from upgrader.model.watching import EnvoyStats, FromEnvironment, SignalSettings, Synthetic, probe_names
 
 KeyPath = tuple[str | int, ...]
 
@@ -75,10 +75,16 @@ class LoadedPlaybook:
         """Return what the plugin of one signal or balancer is built from.
 
         All its keys but ``kind``; durations are timedeltas, rates numbers a second, and each header from
-        the environment a `SecretStr`.
+        the environment a `SecretStr`. A probe is given its ``name``, too, which no other one has, and
+        counters that name no group those with a service.
         """
         settings = entry.settings
+        if isinstance(entry, EnvoyStats) and not entry.group:
+            groups = self.playbook.release.workloads.items()
+            settings["group"] = tuple(name for name, group in groups if group.service)
         if isinstance(entry, Synthetic):
+            probes = [one for one in self.playbook.signals if isinstance(one, Synthetic)]
+            settings["name"] = probe_names(probes)[probes.index(entry)]
             settings["headers"] = {
                 name: self.secrets[value.env] if isinstance(value, FromEnvironment) else value
                 for name, value in entry.headers.items()

@@ -8,17 +8,19 @@ from upgrader.model.plugins import Finding, Severity, Survey
 from upgrader.model.rights import Tier, needed_rights
 
 RULES: Mapping[str, str] = {
-    "rights-observe": "Deployments, ReplicaSets or Pods of the namespace cannot be listed and watched.",
+    "rights-observe": "Deployments, ReplicaSets or Pods of the namespace cannot be listed and watched, or "
+    "proxies not be reached by the way the playbook names.",
     "rights-brake": "Deployments cannot be patched, or the Lease not kept: no batches, no brake, no lock.",
     "rights-helm": "Helm could not apply, roll back or delete an object, or keep its release records.",
     "rights-wide": "Nodes, Pods elsewhere or webhook configurations cannot be listed: some checks see less.",
+    "rights-reach": "A way that `reach: auto` may take to the proxies is not allowed.",
 }
 
 _TIERS: Mapping[Tier, tuple[str, Severity, str]] = {
     Tier.OBSERVE: (
         "rights-observe",
         Severity.BLOCK,
-        "grant get, list and watch; without them nothing can be judged",
+        "grant them; without them nothing can be judged",
     ),
     Tier.BRAKE: (
         "rights-brake",
@@ -31,6 +33,11 @@ _TIERS: Mapping[Tier, tuple[str, Severity, str]] = {
         Severity.WARN,
         "grant list cluster-wide, or look at surge room and webhooks yourself",
     ),
+    Tier.REACH: (
+        "rights-reach",
+        Severity.WARN,
+        "nothing, where proxies are reached straight or by the other way; else grant it",
+    ),
 }
 _SOURCE = "https://kubernetes.io/docs/reference/access-authn-authz/authorization/"
 _SHOWN = 8
@@ -39,7 +46,8 @@ _SHOWN = 8
 def check(survey: Survey) -> Iterator[Finding]:
     """Yield one finding for each tier in which a right is missing."""
     sent = (*survey.old.objects, *survey.new.objects)
-    needed = needed_rights(sent, namespace=survey.playbook.release.namespace)
+    other = survey.beside.namespace if survey.beside else ""
+    needed = needed_rights(sent, playbook=survey.playbook, beside=other)
     for tier, (rule, severity, remedy) in _TIERS.items():
         missing = [one.key for one in needed if one.tier is tier and not survey.rights.get(one.key, False)]
         if missing:

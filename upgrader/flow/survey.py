@@ -47,9 +47,8 @@ def survey(
     groups = grouped(
         chosen(kube, release, plan.old, deployments), found_services, deployments, frozenset(by_ref(sent))
     )
-    places = (release.namespace, *([beside.namespace] if beside else ()))
-    needed = dict.fromkeys(one for at in places for one in needed_rights(sent, namespace=at))
-    rights = ask_rights(kube, needed)
+    other = beside.namespace if beside else ""
+    rights = ask_rights(kube, needed_rights(sent, playbook=playbook, beside=other))
     near = nearby(kube, release.namespace, rights)
     found = live_objects(kube, (*sent, *plan.old.hooks, *plan.new.hooks))
     members = {Ref.of(one): one for one in deployments if one["metadata"]["name"] in groups}
@@ -112,7 +111,8 @@ def _rendered(ports: Ports, chart: Chart) -> Rendered:
     except ProgramFailed as failure:
         raise Refused(
             f"Helm cannot plan the upgrade to {chart.name} {chart.version}: {failure.output or failure.what}",
-            remedy="correct the chart or its values; a kind that is not served needs its CRD first",
+            remedy=failure.remedy
+            or "correct the chart or its values; a kind that is not served needs its CRD first",
         ) from failure
 
 

@@ -6,24 +6,22 @@ names the backend of the gateway is blue's, and ``green`` names the other place'
 
 from __future__ import annotations
 
+import re
 from datetime import timedelta
 from typing import Annotated, Final, Literal, Self
 from urllib.parse import urlsplit
 
-from pydantic import Discriminator, Field, StrictInt, Tag, model_validator
+from pydantic import AfterValidator, Discriminator, Field, StrictInt, Tag, model_validator
 
+from upgrader.model.balancing_routes import GatewayApiBalancer, GlooBalancer, IstioBalancer
 from upgrader.model.strict import Strict, Text, at_fault
 from upgrader.model.units import Duration
 from upgrader.model.watching import ForeignPlugin, Url, Watching, by_kind
 
-BALANCERS: Final = ("envoy", "gcp_neg")
+BALANCERS: Final = ("envoy", "gateway_api", "istio", "gloo", "gcp_neg", "aws_target_group")
 BALANCERS_NOT_YET: Final = (
-    "aws_target_group",
     "azure",
     "haproxy",
-    "gateway_api",
-    "gloo",
-    "istio",
 )
 
 LOOPBACK: Final = ("127.0.0.1", "::1", "localhost")
@@ -119,6 +117,62 @@ class GcpNegBalancer(Watching):
         return self
 
 
+def _listener(value: str) -> str:
+    if not re.match(r"arn:[^:]+:elasticloadbalancing:[^:]+:[^:]*:listener(-rule)?/.", value):
+        raise ValueError("must be the ARN of a rule (…:listener-rule/…) or of a listener (…:listener/…)")
+    return value
+
+
+ListenerArn = Annotated[str, AfterValidator(_listener)]
+
+
+class AwsTargetGroupBalancer(Watching):
+    """Target groups of AWS Elastic Load Balancing (ALB and NLB), asked through AWS's API."""
+
+    kind: Literal["aws_target_group"]
+    region: Text = Field(description="Its region, such as eu-central-1. Required.")
+    target_group: Text = Field(
+        description="ARN or name of the gateway's target group, of target-type ip. Required."
+    )
+    green: Text | None = Field(
+        None,
+        description="ARN or name of the other place's target group. Default none: no traffic is moved, only "
+        "health is told.",
+    )
+    listener_rule: ListenerArn | None = Field(
+        None,
+        description="ARN of the rule that forwards to both target groups, or of a listener for its default "
+        "action. Required with green. Default none.",
+    )
+    settle: Duration = Field(
+        timedelta(minutes=5),
+        description="How long after Ready a pod may take to be healthy there before that is a fact against "
+        "it. Default 5m: a network balancer takes 3 to 5 minutes to register a target.",
+    )
+    delay: Duration = Field(
+        timedelta(seconds=30),
+        description="How long after an accepted weight traffic may still go the old way. Default 30s: AWS "
+        "states no time. Behind a network balancer open connections stay: give it as long as they live.",
+    )
+    endpoint: Url | None = Field(
+        None, description="Another URL of the service, such as that of a VPC endpoint. Default AWS's own."
+    )
+
+    @model_validator(mode="after")
+    def _belongs_together(self) -> Self:
+        if bool(self.green) != bool(self.listener_rule):
+            missing, there = ("listener_rule", "green") if self.green else ("green", "listener_rule")
+            raise at_fault((there,), f"needs {missing} beside it: both or neither")
+        if self.green == self.target_group:
+            raise at_fault(("green",), "must be another target group than `target_group`")
+        parts = urlsplit(self.endpoint or "")
+        if parts.scheme == "http" and parts.hostname not in LOOPBACK:
+            raise at_fault(
+                ("endpoint",), "https, or this machine: a session's token is not sent in the clear"
+            )
+        return self
+
+
 class PluginBalancer(ForeignPlugin):
     """A balancer that somebody else's package brings; it validates its own keys."""
 
@@ -129,6 +183,10 @@ class PluginBalancer(ForeignPlugin):
 
 BalancerSettings = Annotated[
     Annotated[EnvoyBalancer, Tag("envoy")]
+    | Annotated[GatewayApiBalancer, Tag("gateway_api")]
+    | Annotated[IstioBalancer, Tag("istio")]
+    | Annotated[GlooBalancer, Tag("gloo")]
+    | Annotated[AwsTargetGroupBalancer, Tag("aws_target_group")]
     | Annotated[GcpNegBalancer, Tag("gcp_neg")]
     | Annotated[PluginBalancer, Tag("plugin")],
     Discriminator(by_kind(BALANCERS)),

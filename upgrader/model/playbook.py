@@ -35,7 +35,7 @@ from upgrader.model.strict import (
     not_empty,
 )
 from upgrader.model.units import Duration, Ratio
-from upgrader.model.watching import SIGNALS, EnvoyStats, SignalSettings
+from upgrader.model.watching import SIGNALS, EnvoyStats, SignalSettings, Synthetic
 
 __all__ = ["BALANCERS", "SIGNALS", "STRATEGIES", "Playbook"]
 
@@ -355,4 +355,13 @@ class Playbook(Strict):
             if named and groups and named not in groups:
                 what = f"no such group; workloads has: {', '.join(groups)}{nearest(named, groups)}"
                 raise at_fault(("signals", at, "group"), what)
+        return self
+
+    @model_validator(mode="after")
+    def _no_probe_twice(self) -> Self:
+        probes = [(at, one) for at, one in enumerate(self.signals) if isinstance(one, Synthetic)]
+        for number, (at, probe) in enumerate(probes):
+            for first, other in probes[:number]:
+                if (probe.url, probe.expect, probe.headers) == (other.url, other.expect, other.headers):
+                    raise at_fault(("signals", at, "url"), f"the same probe as signals[{first}]; keep one")
         return self

@@ -301,9 +301,6 @@ class Helm(Protocol):
     def output(self, process: Process) -> str:
         """Return the end of what it printed, redacted."""
 
-    def unlock(self, revision: int) -> None:
-        """Mark a pending revision ``failed`` in place, after nothing of it was found in the cluster."""
-
     def forget_values(self) -> None:
         """Delete the files that hold values, secrets among them: no Helm of ours needs them any more."""
 

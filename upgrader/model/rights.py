@@ -1,4 +1,4 @@
-"""Which rights a run needs, in tiers: observe, brake, Helm, and what only makes the survey wider. Pure."""
+"""Which rights a run needs, in tiers: observe, brake, Helm, and what only helps. Pure."""
 
 from __future__ import annotations
 
@@ -6,7 +6,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 
+from upgrader.model.playbook import Playbook
 from upgrader.model.ports import Manifest, Ref
+from upgrader.model.watching import EnvoyStats
 
 
 class Tier(StrEnum):
@@ -16,6 +18,13 @@ class Tier(StrEnum):
     BRAKE = "brake"
     HELM = "helm"
     WIDE = "wide"
+    """The survey sees more with it."""
+    REACH = "reach"
+    """One of several ways to the proxies, which are found out by trying."""
+
+
+OPTIONAL = frozenset({Tier.WIDE, Tier.REACH})
+"""Tiers without which a run can be good all the same."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,20 +58,38 @@ LIST_WEBHOOKS = tuple(
 )
 
 
-def needed_rights(objects: Iterable[Manifest], *, namespace: str) -> tuple[Right, ...]:
+WAYS = {
+    "apiserver": (("get", "proxy"),),
+    "portforward": (("get", "portforward"), ("create", "portforward")),
+}
+"""Verbs and subresources of pods by way to the proxies; ``direct`` needs none.
+
+A port-forward by WebSocket is a GET, and since Kubernetes 1.35 ``create`` is asked besides; an older server
+does not ask, yet one is upgraded sooner than a role. Source: feature gate
+``AuthorizePodWebsocketUpgradeCreatePermission``, Kubernetes v1.37.2 ``pkg/features/kube_features.go``, read
+2026-11-24.
+"""
+
+
+def needed_rights(objects: Iterable[Manifest], *, playbook: Playbook, beside: str = "") -> tuple[Right, ...]:
     """Return the rights a run over these objects needs, without repetition.
 
     Args:
         objects: All that Helm sends, of the old and of the new version.
-        namespace: The release's namespace.
+        playbook: Names the release, and how proxies are reached.
+        beside: Namespace of the other place, where the new version is installed beside the old one.
     """
+    places = (playbook.release.namespace, *([beside] if beside else ()))
+    reaches = [one.reach for one in playbook.signals if isinstance(one, EnvoyStats)]
+    own = (right for place in places for right in _own(place))
+    reaching = (right for place in places for reach in reaches for right in _reaching(reach, place))
     kinds = sorted({(one["apiVersion"], one["kind"], Ref.of(one).namespace) for one in objects})
     sent = (
         Right(Tier.HELM, verb, Ref(api_version, kind, where, ""))
         for api_version, kind, where in kinds
         for verb in ("get", "create", "patch", "delete")
     )
-    found = (*_own(namespace), *sent, LIST_NODES, LIST_ALL_PODS, *LIST_WEBHOOKS)
+    found = (*own, *reaching, *sent, LIST_NODES, LIST_ALL_PODS, *LIST_WEBHOOKS)
     return tuple(dict.fromkeys(found))
 
 
@@ -78,3 +105,12 @@ def _own(namespace: str) -> Iterable[Right]:
         yield Right(Tier.BRAKE, verb, Ref("apps/v1", "Deployment", namespace, ""))
     for verb in ("get", "list", "create", "update", "delete"):
         yield Right(Tier.HELM, verb, Ref("v1", "Secret", namespace, ""))
+
+
+def _reaching(reach: str, namespace: str) -> Iterable[Right]:
+    """Yield what one way to the proxies needs; where it is found out, what any of them does."""
+    tier = Tier.REACH if reach == "auto" else Tier.OBSERVE
+    for way, needs in WAYS.items():
+        if reach in (way, "auto"):
+            for verb, subresource in needs:
+                yield Right(tier, verb, Ref("v1", "Pod", namespace, ""), subresource)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
 from typing import Annotated, Any, ClassVar, Final, Literal
 from urllib.parse import urlsplit
@@ -68,7 +69,9 @@ class EnvoyStats(Watching):
         description="How the proxies are reached. Default auto: the fastest way that works, named by doctor.",
     )
     group: str | None = Field(
-        None, description="The group of workloads that are Envoys. Default: the groups with a service."
+        None,
+        description="The group of workloads that are Envoys. Default: the groups with a service; where none "
+        "has one, whatever answers as an Envoy.",
     )
 
 
@@ -120,6 +123,30 @@ class Synthetic(Watching):
             if isinstance(value, str) and re.search(r"[\r\n\0]", value):
                 raise ValueError(f"{name}: a header value is one line")
         return headers
+
+
+def probe_names(probes: Sequence[Synthetic]) -> tuple[str, ...]:
+    """Return what each probe is called in this run, such as ``synthetic 401 /orders``; no two are the same.
+
+    The path is enough where no other probe shares it; else the host stands before it, else the whole URL, and
+    those that differ in their headers or query alone, which may be secret, are numbered.
+    """
+    levels = tuple(tuple(f"synthetic {one.expect} {form}" for form in _forms(one.url)) for one in probes)
+    times = Counter(name for names in levels for name in names)
+    seen: Counter[str] = Counter()
+    chosen = []
+    for names in levels:
+        alone = next((name for name in names if times[name] == 1), "")
+        seen[names[-1]] += 1
+        chosen.append(alone or f"{names[-1]} ({seen[names[-1]]})")
+    return tuple(chosen)
+
+
+def _forms(url: str) -> tuple[str, str, str]:
+    """Return a URL's path, the same behind its host, and all of it but the query."""
+    parts = urlsplit(url)
+    path = parts.path or "/"
+    return path, f"{parts.netloc}{path}", f"{parts.scheme}://{parts.netloc}{path}"
 
 
 class ForeignPlugin(Watching):

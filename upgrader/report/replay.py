@@ -8,10 +8,12 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from upgrader.errors import JournalDamaged, PlaybookInvalid
+from upgrader.model.phase import EXIT_CODES
 from upgrader.model.ports import Clock
 from upgrader.model.record import Record
 from upgrader.model.run import Run
 from upgrader.report.follow import follow
+from upgrader.report.wording import run_id, spoken, timestamp
 
 LONGEST_SECONDS = 5.0
 """A silence in the journal (a paused run, a dead process) is never waited for longer than this."""
@@ -58,3 +60,13 @@ def replay_lines(
     if run is None:
         raise JournalDamaged("the journal is empty")
     return run
+
+
+def open_end(run: Run) -> str:
+    """Return what to say of a record that ends in mid-run; empty where a run of ours could have ended so."""
+    if run.phase in EXIT_CODES:
+        return ""
+    return (
+        f"the record ends in phase {spoken(run.phase)}, at {timestamp(run.at)}: run {run_id(run)} was not "
+        "over then, and what came after is not in it"
+    )

@@ -33,7 +33,7 @@ def status_text(run: Run, *, undo: Sequence[str] = (), lease: str = "") -> str:
     Args:
         run: The run as its journal tells it.
         undo: The commands that bring the old version back from here without the tool.
-        lease: Who holds the release's Lease; empty when it was not asked.
+        lease: Who holds the release's Lease, or why that is not known; empty when it was not asked.
     """
     context = run.measured.get("context")
     head = f"{run_id(run)}  {release_name(run)}  {route(run)}" + (f"  in {context}" if context else "")
@@ -46,7 +46,7 @@ def status_text(run: Run, *, undo: Sequence[str] = (), lease: str = "") -> str:
         ("requests", [_requests(run, name) for name in run.totals]),
         ("evidence", [_evidence(run)] if run.meters else []),
         ("noted", [one_line(fact.text) for fact in facts(run)]),
-        ("lease", [lease] if lease else []),
+        ("lease", [one_line(lease)] if lease else []),
         ("next", [_next(run)]),
         ("undo", list(undo)),
     ]

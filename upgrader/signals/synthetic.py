@@ -8,10 +8,9 @@ proxies are no baseline. Without, there is nothing to compare with: then only fa
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any, Final
-from urllib.parse import urlsplit
 
 from pydantic import SecretStr
 
@@ -29,6 +28,21 @@ FIRST_WAIT_SECONDS: Final = 0.8
 """How long the first look waits for the first probe to end: a look must be over within a second."""
 
 
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """What is probed.
+
+    Args:
+        name: What it is called in this run; no other signal is.
+        spec: The probe through the front door.
+        bypass: Where the same goes past it, for the eye; empty where there is no way.
+    """
+
+    name: str
+    spec: ProbeSpec
+    bypass: str
+
+
 class Synthetic:
     """The signal; see the module's text."""
 
@@ -36,26 +50,24 @@ class Synthetic:
     compares_pods = False
     speaks_of_backends = False
 
-    def __init__(
-        self, spec: ProbeSpec, *, front: Prober, upstream: Prober | None, bypass: str, clock: Clock
-    ) -> None:
+    def __init__(self, probe: Probe, *, front: Prober, upstream: Prober | None, clock: Clock) -> None:
         """Remember what is probed; nothing is sent before the first look.
 
         Args:
-            spec: The probe through the front door.
+            probe: What is sent, and what it is called.
             front: Sends it.
             upstream: Sends the same straight to the upstream; ``None`` where there is no way.
-            bypass: Where to, for the eye.
             clock: Time.
         """
-        self.name = f"synthetic {spec.expect} {urlsplit(spec.url).path or '/'}"
+        spec = probe.spec
+        self.name = probe.name
         self.counts_requests = upstream is not None
         self._spec = spec
         self._front = front
         self._upstream = upstream
         self._source = f"{_shown(spec.url)} at {spec.rate_per_second:g}/s, {spec.expect} is right"
         if upstream is not None:
-            self._source += f", beside {_shown(bypass)}"
+            self._source += f", beside {_shown(probe.bypass)}"
         self._clock = clock
         self._taken_at: float | None = None
         self._ended_at = clock.monotonic()
@@ -125,8 +137,8 @@ def build(settings: Mapping[str, Any], ports: Ports) -> Signal:
     """Make the signal.
 
     Args:
-        settings: ``url``; ``rate`` (a second, 1), ``expect`` (200), ``bypass``, ``headers``, ``timeout``
-            (2 s). Those headers that were in the environment are `SecretStr`.
+        settings: ``name``, ``url``; ``rate`` (a second, 1), ``expect`` (200), ``bypass``, ``headers``,
+            ``timeout`` (2 s). Those headers that were in the environment are `SecretStr`.
         ports: The world; one or two probers are made.
     """
     given = dict(settings.get("headers") or {})
@@ -144,10 +156,9 @@ def build(settings: Mapping[str, Any], ports: Ports) -> Signal:
     )
     bypass = str(settings.get("bypass") or "")
     return Synthetic(
-        spec,
+        Probe(str(settings["name"]), spec, bypass),
         front=ports.prober(spec),
         upstream=ports.prober(replace(spec, url=bypass)) if bypass else None,
-        bypass=bypass,
         clock=ports.clock,
     )
 

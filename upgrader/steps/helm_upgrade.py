@@ -73,6 +73,7 @@ class HelmUpgrade:
             return stop(scene, scene.ports.helm, forward)
         back = started_as(scene, "back")
         if back and scene.ports.helm.running(back):
+            _give_back_replicas(scene, only_upwards=True)  # its hooks may take minutes yet
             return Progress(False, "helm is rolling back")
         last = _last(scene)
         if _is_back(scene, last):
@@ -121,11 +122,18 @@ def _scaled(scene: Scene) -> dict[str, int]:
     return found
 
 
-def _give_back_replicas(scene: Scene) -> None:
-    """Scale as it was before `helm rollback`; what is live now may be newer than what was last seen."""
+def _give_back_replicas(scene: Scene, *, only_upwards: bool = False) -> None:
+    """Scale as it was before `helm rollback`; what is live now may be newer than what was last seen.
+
+    Helm writes a Deployment once, so a number that fell may be raised while Helm is at what comes after it.
+    Whether a higher one was set by Helm is known only at its end.
+    """
     for row in scene.measured["workloads"]:
         wanted, live = scene.facts.get("replicas", {}).get(row["name"]), scene.ports.kube.get(ref_of(row))
-        if wanted is not None and live is not None and live["spec"].get("replicas") != wanted:
+        has = live["spec"].get("replicas") if live else None
+        if wanted is None or live is None or has == wanted:
+            continue
+        if not only_upwards or (has is not None and has < wanted):
             scene.ports.kube.patch(ref_of(row), {"spec": {"replicas": wanted}})
 
 

@@ -209,9 +209,9 @@ class SurveyBuilder:
         known_good = max(
             (one.number for one in self.history if one.status is ReleaseStatus.DEPLOYED), default=0
         )
-        rights = {
-            one.key: one.key not in self.missing_rights for one in needed_rights(sent, namespace=NAMESPACE)
-        }
+        other = self.beside.namespace if self.beside else ""
+        needed = needed_rights(sent, playbook=playbook, beside=other)
+        rights = {one.key: one.key not in self.missing_rights for one in needed}
         chart = Chart(Path("chart.tgz"), "gateway", self.chart_version, "sha256:0")
         return Survey(
             playbook=playbook,

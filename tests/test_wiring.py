@@ -1,0 +1,41 @@
+"""What the wiring itself decides."""
+
+from __future__ import annotations
+
+import pytest
+
+from upgrader.errors import PlaybookInvalid
+from upgrader.testing.fakes import FakeClock, ScriptedSignal
+from upgrader.wiring import require_own_names
+
+
+class Closing(ScriptedSignal):
+    """A signal that tells whether it was closed."""
+
+    closed = False
+
+    def close(self) -> None:
+        self.closed = True
+
+
+def signals(*names: str) -> list[Closing]:
+    return [Closing(name, FakeClock(), lambda now: "") for name in names]
+
+
+def test_two_signals_of_one_name_are_refused_and_closed() -> None:
+    """Two `envoy_stats`, or a balancer twice: one reading would stand for the other."""
+    made = signals("rollout", "envoy edge", "envoy edge")
+
+    with pytest.raises(PlaybookInvalid, match="both called 'envoy edge'") as refused:
+        require_own_names(made, file="book.yaml")
+
+    assert refused.value.file == "book.yaml"
+    assert all(one.closed for one in made)
+
+
+def test_signals_with_names_of_their_own_stay_open() -> None:
+    made = signals("rollout", "envoy a", "envoy b")
+
+    require_own_names(made, file="book.yaml")
+
+    assert not any(one.closed for one in made)
