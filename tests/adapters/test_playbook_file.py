@@ -114,7 +114,7 @@ def test_a_header_from_the_environment_reaches_the_signal_as_a_secret(folder: Pa
 
 
 def test_the_design_example_is_refused_for_exactly_what_is_not_there_yet(folder: Path) -> None:
-    """Prometheus alone: the cloud balancer is there."""
+    """Prometheus; its cloud balancer is there."""
     error = refusal(folder, DESIGN)
 
     (first,) = str(error).splitlines()
@@ -158,10 +158,10 @@ REFUSED: dict[str, Mistake] = {
     ),
     "balancer-not-yet": (
         "kind: envoy,",
-        "kind: azure,",
+        "kind: haproxy,",
         19,
         "balancers[0].kind",
-        "azure is not in this version",
+        "haproxy is not in this version",
     ),
     "strategy-misspelt": ("kind: rolling", "kind: roling", 12, "strategy.kind", "did you mean rolling?"),
     "signal-misspelt": (

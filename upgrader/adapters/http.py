@@ -47,4 +47,5 @@ class HttpClient:
                 else str(error)
             )
             return Answer(0, error=why or type(error).__name__, seconds=time.monotonic() - began)
-        return Answer(response.status_code, body, seconds=time.monotonic() - began)
+        headers = {name.lower(): value for name, value in response.headers.items()}
+        return Answer(response.status_code, body, seconds=time.monotonic() - began, headers=headers)

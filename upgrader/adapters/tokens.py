@@ -23,6 +23,7 @@ end), 2026-11-24.
 WAIT_SECONDS: Final = 0.5
 """How long a caller waits for the first token."""
 SCOPE: Final = "https://www.googleapis.com/auth/cloud-platform"
+AZURE_SCOPE: Final = "https://management.azure.com/.default"
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,5 +136,36 @@ def google() -> Source:
     return fetch
 
 
-SOURCES: Final[Mapping[str, Callable[[], Source]]] = {"gcp": google}
+def azure(make: Callable[[], Any] | None = None) -> Source:
+    """Return how a token for Azure's Resource Manager is had; nothing is imported before the first.
+
+    Args:
+        make: Makes a credential of azure-identity; its default chain where left out.
+    """
+    found: list[Any] = []
+
+    def fetch() -> Token:
+        try:
+            from azure.core.exceptions import AzureError
+            from azure.identity import DefaultAzureCredential
+        except ImportError as error:
+            raise BalancerUnwilling(
+                "azure-identity is not installed", remedy="pip install 'upgrader[azure]'"
+            ) from error
+        try:
+            found[:] = found or [(make or DefaultAzureCredential)()]
+            token = found[0].get_token(AZURE_SCOPE)
+        except (AzureError, ValueError) as error:  # ValueError: half a service principal in the environment
+            said = (str(error).splitlines() or [type(error).__name__])[0]
+            raise BalancerUnwilling(
+                f"Azure's credentials are not usable: {said}",
+                remedy="az login, or an identity in the environment that azure-identity finds",
+            ) from error
+        left = float(token.expires_on) - datetime.now(UTC).timestamp()
+        return Token(token.token, time.monotonic() + left)
+
+    return fetch
+
+
+SOURCES: Final[Mapping[str, Callable[[], Source]]] = {"gcp": google, "azure": azure}
 """The providers whose tokens we can get."""

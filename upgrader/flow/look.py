@@ -15,6 +15,8 @@ from upgrader.model.subjects import by_ref, front_service, webhook_namespaces
 
 HELM_MANAGER = "helm"
 """The field manager of Helm's own server-side apply (Helm 4, ``pkg/kube``)."""
+LATE_ANSWER_SECONDS = 60.0
+"""How long a trial waits for a balancer whose API answers questions later."""
 _NEAR = (
     ("autoscaling/v2", "HorizontalPodAutoscaler"),
     ("policy/v1", "PodDisruptionBudget"),
@@ -65,12 +67,23 @@ def nearby(kube: Kube, namespace: str, rights: Mapping[str, bool]) -> tuple[Mani
 
 
 def trial(clock: Clock, signals: Sequence[Signal], fleet: Fleet) -> dict[str, Reading]:
-    """Look twice, an interval apart: counters speak only of what came between two looks."""
+    """Look twice, an interval apart: counters speak only of what came between two looks.
+
+    A balancer whose API answers later than that says so (``is_waiting``), and is looked at until it has.
+    """
     for signal in signals:
         signal.read(fleet)
     if signals:
         clock.sleep(max(signal.interval_seconds for signal in signals))
-    return {signal.name: signal.read(fleet) for signal in signals}
+    return {signal.name: _spoken(clock, signal, fleet) for signal in signals}
+
+
+def _spoken(clock: Clock, signal: Signal, fleet: Fleet) -> Reading:
+    reading, until = signal.read(fleet), clock.monotonic() + LATE_ANSWER_SECONDS
+    while getattr(signal, "is_waiting", False) and clock.monotonic() < until:
+        clock.sleep(signal.interval_seconds)
+        reading = signal.read(fleet)
+    return reading
 
 
 def chosen(

@@ -13,16 +13,14 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Discriminator, Field, StrictInt, Tag, model_validator
 
+from upgrader.model.azure_settings import AzureBalancer
 from upgrader.model.balancing_routes import GatewayApiBalancer, GlooBalancer, IstioBalancer
 from upgrader.model.strict import Strict, Text, at_fault
 from upgrader.model.units import Duration
 from upgrader.model.watching import ForeignPlugin, Url, Watching, by_kind
 
-BALANCERS: Final = ("envoy", "gateway_api", "istio", "gloo", "gcp_neg", "aws_target_group")
-BALANCERS_NOT_YET: Final = (
-    "azure",
-    "haproxy",
-)
+BALANCERS: Final = ("envoy", "gateway_api", "istio", "gloo", "gcp_neg", "aws_target_group", "azure")
+BALANCERS_NOT_YET: Final = ("haproxy",)
 
 LOOPBACK: Final = ("127.0.0.1", "::1", "localhost")
 """Hosts that are this machine."""
@@ -188,6 +186,7 @@ BalancerSettings = Annotated[
     | Annotated[GlooBalancer, Tag("gloo")]
     | Annotated[AwsTargetGroupBalancer, Tag("aws_target_group")]
     | Annotated[GcpNegBalancer, Tag("gcp_neg")]
+    | Annotated[AzureBalancer, Tag("azure")]
     | Annotated[PluginBalancer, Tag("plugin")],
     Discriminator(by_kind(BALANCERS)),
 ]

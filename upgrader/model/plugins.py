@@ -21,6 +21,8 @@ class Signal(Protocol):
     A balancer (``upgrader/balancers/KIND.py``, same door) is a signal that speaks of backends: its readings
     carry ``new_healthy``, ``old_healthy`` and ``new_total`` in their values.
 
+    One whose API answers a question later may have ``is_waiting``: true until its first answer is there.
+
     ``counts_requests``: its readings feed an evidence meter. ``compares_pods``: its new side is new pods and
     its old side old pods. ``speaks_of_backends``: it is a balancer.
     """

@@ -342,12 +342,14 @@ class Answer:
         body: The body.
         error: Why there was no answer, or the empty text.
         seconds: How long it took.
+        headers: Of the answer, names in small letters; empty where whoever asked has no use for them.
     """
 
     status: int
     body: bytes = b""
     error: str = ""
     seconds: float = 0.0
+    headers: Mapping[str, str] = field(default_factory=dict)
 
 
 class Sweep(Protocol):
