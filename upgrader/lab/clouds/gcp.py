@@ -246,7 +246,8 @@ def main(arguments: Sequence[str]) -> int:
         signal.signal(number, lambda *_: ended.set())
     view.start()
     server.start()
-    ended.wait()
+    while not ended.wait(0.2):  # a signal that meets another thread does not end a wait without a limit
+        pass
     server.close()
     view.close()
     return 0
