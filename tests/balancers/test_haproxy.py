@@ -148,7 +148,7 @@ def test_a_state_of_a_later_version_holds_and_is_said() -> None:
 
     reading = [bench.look(BOTH, *servers) for _ in range(LOOKS_TO_BELIEVE)][-1]
 
-    assert facts(reading) == {"backend-unknown": Weight.HOLD, "backend-state-unknown": Weight.NOTE}
+    assert facts(reading) == {"backend-unknown": Weight.HOLD, "unknown-health-word": Weight.NOTE}
     assert "'MELTING'" in reading.facts[-1].text
 
 

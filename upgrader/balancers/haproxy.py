@@ -240,7 +240,7 @@ def _remarks(servers: Sequence[Server]) -> tuple[Fact, ...]:
         facts.append(Fact(Weight.NOTE, "no-active-check", text))
     if strange := next((one for one in servers if not one.is_known_state), None):
         text = f"HAProxy calls server {strange.name} {strange.status!r}, a state that is not known here"
-        facts.append(Fact(Weight.NOTE, "backend-state-unknown", text))
+        facts.append(Fact(Weight.NOTE, "unknown-health-word", text))
     return tuple(facts)
 
 
