@@ -47,6 +47,7 @@ class Wiring:
         from upgrader.adapters.background import BackgroundLoop
         from upgrader.adapters.http import HttpClient
         from upgrader.adapters.prober import BackgroundProber
+        from upgrader.adapters.runtime_socket import ask
         from upgrader.adapters.sweep import sweep_by
         from upgrader.adapters.tokens import Tokens
 
@@ -60,6 +61,7 @@ class Wiring:
             http=HttpClient(),
             sweep=lambda reach: sweep_by(reach, self.kube),
             prober=lambda spec: BackgroundProber(spec, background),
+            runtime=ask,
             token=Tokens(learn=self.flags.redactor.add).get,
             aws=lambda service, region, endpoint: aws_client(service, region=region, endpoint=endpoint),
         )

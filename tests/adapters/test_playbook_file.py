@@ -156,13 +156,6 @@ REFUSED: dict[str, Mistake] = {
         "signals[0].kind",
         "datadog is not in this version",
     ),
-    "balancer-not-yet": (
-        "kind: envoy,",
-        "kind: haproxy,",
-        19,
-        "balancers[0].kind",
-        "haproxy is not in this version",
-    ),
     "strategy-misspelt": ("kind: rolling", "kind: roling", 12, "strategy.kind", "did you mean rolling?"),
     "signal-misspelt": (
         "kind: synthetic",

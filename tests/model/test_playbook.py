@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from pydantic import BaseModel, ValidationError
 
-from upgrader.model.balancing import EnvoyBalancer, GcpNegBalancer, HealthCheck
+from upgrader.model.balancing import EnvoyBalancer, GcpNegBalancer, HaproxyBalancer, HealthCheck
 from upgrader.model.playbook import Playbook
 from upgrader.model.strategy import Rolling
 from upgrader.model.units import Share, batch_targets
@@ -86,6 +86,37 @@ def test_the_kinds_that_ship_with_us_have_their_own_models() -> None:
         "settle": timedelta(seconds=30),
         "health_check": HealthCheck(interval=timedelta(seconds=1), unhealthy=2),
     }
+
+
+HAPROXY = {"kind": "haproxy", "socket": "unix:/run/haproxy/admin.sock", "backend": "gw-blue"}
+MOVES = {"green": "gw-green", "map": "/etc/haproxy/green.map"}
+
+
+@pytest.mark.parametrize(
+    "keys", [{}, MOVES, {"socket": "10.0.0.5:9999"}, {"socket": "[fd00::5]:9999"}, {"map": "virt@g"} | MOVES]
+)
+def test_a_haproxy_is_asked_by_its_socket(keys: dict[str, str]) -> None:
+    balancer = playbook(balancers=[HAPROXY | keys]).balancers[0]
+
+    assert isinstance(balancer, HaproxyBalancer)
+    assert balancer.settings["delay"] == timedelta(seconds=1)
+
+
+@pytest.mark.parametrize(
+    ("keys", "words"),
+    [
+        ({"socket": "http://10.0.0.5:9999"}, "unix:/PATH or HOST:PORT"),
+        ({"socket": "unix:run/haproxy.sock"}, "unix:/PATH or HOST:PORT"),
+        ({"backend": "gw blue;disable"}, "letters, digits"),
+        (MOVES | {"map": "/etc/my maps"}, "without blanks"),
+        ({"green": "gw-green"}, "needs map too"),
+        ({"map": "/etc/haproxy/green.map"}, "green is missing"),
+        (MOVES | {"green": "gw-blue"}, "another than backend"),
+    ],
+)
+def test_a_haproxy_that_could_not_be_asked_or_moved_is_refused(keys: dict[str, str], words: str) -> None:
+    with pytest.raises(ValidationError, match=words):
+        playbook(balancers=[HAPROXY | keys])
 
 
 def test_a_plugin_of_others_keeps_its_keys_and_is_refused_where_it_is_not_installed() -> None:

@@ -15,12 +15,20 @@ from pydantic import AfterValidator, Discriminator, Field, StrictInt, Tag, model
 
 from upgrader.model.azure_settings import AzureBalancer
 from upgrader.model.balancing_routes import GatewayApiBalancer, GlooBalancer, IstioBalancer
-from upgrader.model.strict import Strict, Text, at_fault
+from upgrader.model.strict import Strict, Text, at_fault, matching
 from upgrader.model.units import Duration
 from upgrader.model.watching import ForeignPlugin, Url, Watching, by_kind
 
-BALANCERS: Final = ("envoy", "gateway_api", "istio", "gloo", "gcp_neg", "aws_target_group", "azure")
-BALANCERS_NOT_YET: Final = ("haproxy",)
+BALANCERS: Final = (
+    "envoy",
+    "haproxy",
+    "gateway_api",
+    "istio",
+    "gloo",
+    "gcp_neg",
+    "aws_target_group",
+    "azure",
+)
 
 LOOPBACK: Final = ("127.0.0.1", "::1", "localhost")
 """Hosts that are this machine."""
@@ -171,16 +179,69 @@ class AwsTargetGroupBalancer(Watching):
         return self
 
 
+_PROXY = matching(r"[A-Za-z0-9_.:-]+", "letters, digits and any of _.:-")
+_SOCKET = matching(r"unix:/[^\s;]+|(\[[0-9A-Fa-f:.]+\]|[^\s;:/]+):[1-9][0-9]{0,4}", "unix:/PATH or HOST:PORT")
+_MAP = matching(r"[A-Za-z0-9_./@-]+", "a path or name without blanks, as HAProxy's configuration has it")
+ProxyName = Annotated[str, _PROXY[0], _PROXY[1]]
+"""A name in HAProxy's configuration. Source: HAProxy 2.6 configuration manual, chapter 4."""
+
+
+class HaproxyBalancer(Watching):
+    """A HAProxy in front of the gateway, asked and moved by its runtime API (one process of it)."""
+
+    kind: Literal["haproxy"]
+    socket: Annotated[str, _SOCKET[0], _SOCKET[1]] = Field(
+        description="Its stats socket: unix:/run/haproxy/admin.sock or HOST:PORT. Required."
+    )
+    backend: ProxyName = Field(description="Its backend that holds the gateway's pods; blue's. Required.")
+    green: ProxyName | None = Field(
+        None,
+        description="Its backend that holds the pods of the other place; with it, traffic is moved. "
+        "Default none: only health is read.",
+    )
+    map: Annotated[str, _MAP[0], _MAP[1]] | None = Field(
+        None,
+        description="The map whose entry named like green's backend is green's share in ten-thousandths, "
+        "written as HAProxy's configuration does. Required with green.",
+    )
+    settle: Duration = Field(
+        timedelta(seconds=30),
+        description="How long after Ready a pod may take to be healthy there before that is a fact against "
+        "it. Default 30s: DNS or a controller has told HAProxy of it, and two checks have passed.",
+    )
+    delay: Duration = Field(
+        timedelta(seconds=1),
+        description="How long after a change traffic may still go the old way. Default 1s: the change acts "
+        "on the next request; those under way end where they are.",
+    )
+    health_check: HealthCheck | None = Field(
+        None,
+        description="Its own health checks (inter and fall): a pod that leaves must drain longer than they "
+        "take to notice. Default none: only endpoints tell it.",
+    )
+
+    @model_validator(mode="after")
+    def _two_places(self) -> Self:
+        if self.green and not self.map:
+            raise at_fault(("green",), "needs map too: the map that holds green's share")
+        if self.green == self.backend:
+            raise at_fault(("green",), "must be another than backend")
+        if self.map and not self.green:
+            raise at_fault(("map",), "is the map of green's share: green is missing")
+        return self
+
+
 class PluginBalancer(ForeignPlugin):
     """A balancer that somebody else's package brings; it validates its own keys."""
 
     place = "balancers"
     ours = BALANCERS
-    later = BALANCERS_NOT_YET
+    later = ()
 
 
 BalancerSettings = Annotated[
     Annotated[EnvoyBalancer, Tag("envoy")]
+    | Annotated[HaproxyBalancer, Tag("haproxy")]
     | Annotated[GatewayApiBalancer, Tag("gateway_api")]
     | Annotated[IstioBalancer, Tag("istio")]
     | Annotated[GlooBalancer, Tag("gloo")]

@@ -489,6 +489,10 @@ def _no_client(service: str, region: str, endpoint: str) -> Any:
     raise BalancerUnwilling(f"there is no client for {service} here", remedy="pip install 'upgrader[aws]'")
 
 
+def _no_runtime(address: str, command: str, deadline_seconds: float) -> Answer:
+    return Answer(0, error=f"{address}: there is no way to a command socket here")
+
+
 @dataclass(frozen=True)
 class Ports:
     """Everything a plugin may reach the world through.
@@ -503,6 +507,8 @@ class Ports:
         token: Gives a bearer token for a provider's API (``gcp``, ``azure``), from where its own tools find
             their credentials. Raises `BalancerUnwilling` when there are none.
         aws: Makes boto3's client of a service: its name, region and endpoint (empty for AWS's own).
+        runtime: Sends one line to a command socket: ``unix:/PATH`` or ``HOST:PORT``, the line, the deadline
+            in seconds. Status 200 for an answer that ended, else an error; never an exception.
         beside: The release in the other place, where a second installation stands beside the first.
         traffic: What moves traffic between the two.
         direct: Requests straight at a place, past the balancer, and what each must answer.
@@ -516,6 +522,7 @@ class Ports:
     prober: Callable[[ProbeSpec], Prober]
     token: Callable[[str], str] = field(default=_no_credentials, repr=False)
     aws: Callable[[str, str, str], Any] = field(default=_no_client, repr=False)
+    runtime: Callable[[str, str, float], Answer] = field(default=_no_runtime, repr=False)
     beside: Helm | None = None
     traffic: Traffic | None = None
     direct: tuple[ProbeSpec, ...] = ()

@@ -78,7 +78,15 @@ class Strict(BaseModel):
         return f"unknown key; allowed here: {', '.join(known)}{nearest(str(key), known)}"
 
 
-def _matching(pattern: str, words: str, *, longest: int = 253) -> tuple[AfterValidator, WithJsonSchema]:
+def matching(pattern: str, words: str, *, longest: int = 253) -> tuple[AfterValidator, WithJsonSchema]:
+    """Return what makes a text a type of its own: the rule it must match whole, and its JSON Schema.
+
+    Args:
+        pattern: A regular expression.
+        words: What is allowed, for the operator.
+        longest: Characters.
+    """
+
     def check(value: str) -> str:
         if not re.fullmatch(pattern, value) or len(value) > longest:
             raise ValueError(f"{value!r} is not allowed: {words}, at most {longest} characters")
@@ -95,12 +103,12 @@ def _check_text(value: str) -> str:
 
 
 _LABEL: Final = r"[a-z0-9]([-a-z0-9]*[a-z0-9])?"
-_NAME: Final = _matching(_LABEL, "small letters, digits and - inside", longest=63)
-_RELEASE: Final = _matching(rf"{_LABEL}(\.{_LABEL})*", "small letters, digits, - and . inside", longest=53)
-_GROUP: Final = _matching(
+_NAME: Final = matching(_LABEL, "small letters, digits and - inside", longest=63)
+_RELEASE: Final = matching(rf"{_LABEL}(\.{_LABEL})*", "small letters, digits, - and . inside", longest=53)
+_GROUP: Final = matching(
     r"[a-z0-9]([-_a-z0-9]*[a-z0-9])?", "small letters, digits, - and _ inside", longest=53
 )
-_ENV: Final = _matching(r"[A-Za-z_][A-Za-z0-9_]*", "the name of an environment variable")
+_ENV: Final = matching(r"[A-Za-z_][A-Za-z0-9_]*", "the name of an environment variable")
 
 Name = Annotated[str, _NAME[0], _NAME[1]]
 """A Kubernetes name: a DNS label (RFC 1123)."""
