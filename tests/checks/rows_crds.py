@@ -337,6 +337,9 @@ CONVERSION = (
 )
 
 
+PATCH = "patch CustomResourceDefinition everywhere"
+
+
 def owned(name: str) -> dict[str, Any]:
     return noted(**{"meta.helm.sh/release-name": name, "meta.helm.sh/release-namespace": "edge"})
 
@@ -364,6 +367,20 @@ OWNERS = (
         BLOCK,
         crds(widgets(V1, labels={"app.kubernetes.io/managed-by": "edge-operator"}), widgets(V1_V2)),
         "edge-operator",
+    ),
+    Row(
+        "crd-rights",
+        "no patch",
+        BLOCK,
+        canary(crds(widgets(V1), widgets(V1_V2)), put(missing_rights={PATCH})),
+        f"we may not: {PATCH}; to write: widgets.x",
+    ),
+    Row("crd-rights", "all", None, canary(crds(widgets(V1), widgets(V1_V2)))),
+    Row(
+        "crd-rights",
+        "nothing to write",
+        None,
+        canary(crds(widgets(V1), widgets(V1)), put(missing_rights={PATCH})),
     ),
     Row(
         "crd-bundle-older",

@@ -6,11 +6,15 @@ from collections.abc import Iterator, Mapping
 
 from upgrader.model import definitions
 from upgrader.model.plugins import Finding, Severity, Survey
+from upgrader.model.rights import WRITE_DEFINITIONS
 
 RULES: Mapping[str, str] = {
     "crd-owner": "A CRD that would change belongs to another Helm release or tool.",
+    "crd-rights": "A CRD must be written before the second installation, and we may not write it.",
     "crd-bundle-older": "The chart has an older Gateway API bundle, or a lesser channel, than is live.",
 }
+_SHOWN = 5
+ONLY_FOR = dict.fromkeys(("crd-rights",), ("canary", "blue_green"))
 
 
 def check(survey: Survey) -> Iterator[Finding]:
@@ -34,3 +38,13 @@ def check(survey: Survey) -> Iterator[Finding]:
                 "leave the newer one in place; waive when the new version works with it",
                 "https://gateway-api.sigs.k8s.io/concepts/versioning/",
             )
+    names = definitions.to_apply(survey)
+    missing = [one.key for one in WRITE_DEFINITIONS if not survey.rights.get(one.key, False)]
+    if names and missing:
+        yield Finding(
+            "crd-rights",
+            Severity.BLOCK,
+            f"we may not: {', '.join(missing)}; to write: {', '.join(names[:_SHOWN])}",
+            "grant them, or have the CRDs applied by who may, then plan again",
+            "https://kubernetes.io/docs/reference/access-authn-authz/authorization/",
+        )

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from upgrader.errors import Refused
+from upgrader.flow.look import ask_rights
 from upgrader.model.definitions import (
     changes,
     conversion_service,
@@ -14,9 +15,11 @@ from upgrader.model.definitions import (
     listed_kind,
     listed_version,
     name_of,
+    to_apply,
 )
 from upgrader.model.plugins import CUSTOM_LIMIT, Survey
 from upgrader.model.ports import Helm, Kube, Manifest
+from upgrader.model.rights import WRITE_DEFINITIONS
 from upgrader.model.subjects import is_locked, webhook_namespaces
 
 
@@ -41,7 +44,8 @@ def _with_definitions(seen: Survey, kube: Kube) -> Survey:
     found = {name_of(one): kube.get(definition_ref(name_of(one))) for one in seen.crds}
     seen = replace(seen, live_crds={name: one for name, one in found.items() if one})
     near = (*seen.nearby, *_webhooks(seen, kube))
-    return replace(seen, custom=dict(_custom(seen, kube)), nearby=near)
+    rights = ask_rights(kube, WRITE_DEFINITIONS if seen.beside and to_apply(seen) else ())
+    return replace(seen, custom=dict(_custom(seen, kube)), nearby=near, rights={**seen.rights, **rights})
 
 
 def _custom(seen: Survey, kube: Kube) -> Iterator[tuple[str, tuple[Manifest, ...]]]:

@@ -14,7 +14,7 @@ from upgrader.model.playbook import Playbook
 from upgrader.model.plugins import Beside, Survey
 from upgrader.model.ports import Chart, Denied, Manifest, Ref, ReleaseStatus, Rendered, Revision
 from upgrader.model.reading import Reading
-from upgrader.model.rights import needed_rights
+from upgrader.model.rights import WRITE_DEFINITIONS, needed_rights
 from upgrader.model.subjects import by_ref, grouped
 
 NAMESPACE = "edge"
@@ -218,7 +218,7 @@ class SurveyBuilder:
         )
         other = self.beside.namespace if self.beside else ""
         needed = needed_rights(sent, playbook=playbook, beside=other)
-        rights = {one.key: one.key not in self.missing_rights for one in needed}
+        rights = {one.key: one.key not in self.missing_rights for one in (*needed, *WRITE_DEFINITIONS)}
         chart = Chart(Path("chart.tgz"), "gateway", self.chart_version, "sha256:0")
         return Survey(
             playbook=playbook,
