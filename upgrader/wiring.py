@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import urlsplit
@@ -12,6 +13,7 @@ from urllib.parse import urlsplit
 from upgrader import plugins
 from upgrader.adapters.clock import SystemClock
 from upgrader.adapters.playbook_file import LoadedPlaybook
+from upgrader.adapters.run_folder import kept
 from upgrader.errors import PlaybookInvalid
 from upgrader.flags import Flags
 from upgrader.model.playbook import Release
@@ -64,6 +66,7 @@ class Wiring:
             runtime=ask,
             token=Tokens(learn=self.flags.redactor.add).get,
             aws=lambda service, region, endpoint: aws_client(service, region=region, endpoint=endpoint),
+            keep=partial(kept, self.folder),
         )
 
     def two_places(self, ports: Ports, traffic: Traffic, *, live: Color) -> Ports:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import signal
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.adapters.scripted_helm import HELP3, HELP4, HELP312, ScriptedHelm, helm_answers, history
+from tests.adapters.test_helm_archive import tgz
 from upgrader.adapters.helm import HelmRelease, Target
 from upgrader.adapters.helm_program import HelmProgram, Place
 from upgrader.adapters.helm_values import Values
@@ -124,6 +126,37 @@ def test_an_upgrade_by_helm_3_has_only_flags_it_knows(tmp_path: Path) -> None:
         word for word in shell.words() if word.startswith(("--server-side", "--wait", "--hide-notes"))
     ]
     assert "upgrader/run=r-1" in shell.words()
+
+
+def test_the_definitions_are_those_of_subcharts_that_the_values_enable_read_once(tmp_path: Path) -> None:
+    kind = "kind: CustomResourceDefinition\nmetadata: {name: NAME}"
+    files = {
+        "Chart.yaml": "name: gw\ndependencies: [{name: inner, condition: inner.on}]",
+        "values.yaml": "inner: {on: true}",
+        "crds/a.yaml": kind.replace("NAME", "a"),
+        "charts/inner/Chart.yaml": "name: inner",
+        "charts/inner/crds/i.yaml": kind.replace("NAME", "i"),
+    }
+    pinned = replace(CHART, path=tmp_path / "gw.tgz")
+    pinned.path.write_bytes(tgz(files))
+    off = release(helm4(**{"get values": '{"inner": {"on": false}}'}), tmp_path / "off")
+    on = release(helm4(), tmp_path / "on")
+
+    found = [[one["metadata"]["name"] for one in each.crds(pinned)] for each in (off, on)]
+    pinned.path.unlink()
+
+    assert found == [["a"], ["a", "i"]]
+    assert len(on.crds(pinned)) == 2
+
+
+def test_keys_that_the_chart_does_not_know_are_told_by_where_they_come_from(tmp_path: Path) -> None:
+    pinned = replace(CHART, path=tmp_path / "gw.tgz")
+    pinned.path.write_bytes(tgz({"Chart.yaml": "name: gw", "values.yaml": "replicas: 1\nglobal: {}"}))
+    good = release(helm4(**{"get values": '{"replicas": 2, "replica": 3}'}), tmp_path / "run")
+
+    found = good.unknown_values(pinned)
+
+    assert found == {"the known-good revision's values": ("replica",), "values.env": ()}
 
 
 def test_helm_3_12_has_no_labels_and_an_old_dry_run(tmp_path: Path) -> None:

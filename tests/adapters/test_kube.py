@@ -17,6 +17,7 @@ PATH = "/api/v1/namespaces/gw/configmaps/routes"
 ALL = "/api/v1/namespaces/gw/configmaps"
 REVIEW = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
 MANIFEST = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "routes", "namespace": "gw"}}
+NEXT = {"continue": "next"}
 SILENCE = ClusterUnreachable("no answer")
 
 
@@ -79,6 +80,17 @@ def test_pages_of_a_list_are_joined_and_kinds_filled_in() -> None:
     ]
     assert [request.query["continue"] for request in server.sent("GET")[1:]] == ["", "next"]
     assert server.asked[-1].query["labelSelector"] == "app=gw"
+
+
+def test_a_list_with_a_limit_asks_for_no_more() -> None:
+    server = ScriptedServer().on(
+        "GET", ALL, reply(items=[{"metadata": {"name": "a"}}, {"metadata": {"name": "b"}}], metadata=NEXT)
+    )
+
+    found = api(server).list("v1", "ConfigMap", namespace="gw", limit=2)
+
+    assert [item["metadata"]["name"] for item in found] == ["a", "b"]
+    assert [request.query["limit"] for request in server.sent("GET")[1:]] == ["2"]
 
 
 def test_a_list_whose_snapshot_expired_begins_anew() -> None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from upgrader.adapters.run_folder import HELD, held
+from upgrader.adapters.helm_manifest import documents
+from upgrader.adapters.run_folder import HELD, held, kept
 
 JOURNAL = "journal.jsonl"
 
@@ -53,3 +54,24 @@ def test_a_strange_folder_is_left_alone(tmp_path: Path) -> None:
         pass
 
     assert (tmp_path / "strange").exists()
+
+
+def test_kept_objects_are_read_back_as_they_were_by_kubernetes_rules(tmp_path: Path) -> None:
+    """A plain ``y``, ``1e3`` or ``12:30`` in YAML is no text to Kubernetes, or none to Python."""
+    enum = ["y", "on", "1e3", "0x1f", "12:30", "2026-01-01", "~", "plain", "null", "1_000", "", "a: b\nc"]
+    shared = {"a": 1}
+    one = {"kind": "A", "enum": enum, "n": [1, 2.5, True, None], "x": shared, "y": shared}
+
+    path = kept(tmp_path, "a.yaml", [one, {"kind": "B"}])
+
+    assert list(documents(Path(path).read_text())) == [one, {"kind": "B"}]
+    assert Path(path).stat().st_mode & 0o777 == 0o600
+
+
+def test_what_was_kept_first_stays(tmp_path: Path) -> None:
+    first = kept(tmp_path, "a.yaml", [{"kind": "A"}])
+
+    again = kept(tmp_path, "a.yaml", [{"kind": "B"}])
+
+    assert first == again
+    assert list(documents(Path(first).read_text())) == [{"kind": "A"}]

@@ -17,6 +17,7 @@ from tests.checks.rows import (
     proxy,
     put,
 )
+from tests.checks.rows_crds import widgets
 from upgrader.model.ports import ReleaseStatus, Revision
 from upgrader.testing.surveys import an_object, deployment, hook
 
@@ -40,15 +41,6 @@ TWO_CONFLICTS = (
 )
 ONE_CONFLICT = (409, 'Apply failed with 1 conflict: conflict with "hpa" using apps/v1: .spec.replicas')
 GATEWAY = ("Deployment", "gateway")
-
-
-def widgets(served: dict[str, bool], stored: tuple[str, ...] = ("v1",)) -> dict[str, object]:
-    versions = [{"name": name, "served": is_served} for name, is_served in served.items()]
-    spec = {"names": {"kind": "Widget"}, "versions": versions}
-    status = {"storedVersions": list(stored)}
-    return an_object(
-        "apiextensions.k8s.io/v1", "CustomResourceDefinition", name="widgets.x", spec=spec, status=status
-    )
 
 
 RELEASE = (
@@ -309,6 +301,18 @@ CONFIGURATION = (
     ),
 )
 
+VALUES = (
+    Row(
+        "values-unknown",
+        "mistyped",
+        WARN,
+        put(unknown_values={"prod.yaml": ("proxy.replicaCuont",)}),
+        "prod.yaml: the new chart does not know proxy.replicaCuont",
+    ),
+    Row("values-unknown", "many", WARN, put(unknown_values={"a": tuple("abcdefghij")}), "and 2 more"),
+    Row("values-unknown", "all known", None, put(unknown_values={"prod.yaml": ()})),
+)
+
 ARGO = {"argocd.argoproj.io/tracking-id": "gw:apps/Deployment:edge/gateway"}
 OWNERS = (
     Row(
@@ -329,37 +333,4 @@ OWNERS = (
     ),
 )
 
-CRDS = (
-    Row(
-        "crd-version-lost",
-        "stored",
-        BLOCK,
-        all_of(add(widgets({"v1": True}), to="old"), add(widgets({"v2": True}), to="new")),
-        "stores objects in v1",
-    ),
-    Row("crd-version-lost", "kept", None, add(widgets({"v1": True, "v2": True}), to="old new")),
-    Row(
-        "crd-version-unserved",
-        "unserved",
-        WARN,
-        all_of(
-            add(widgets({"v1": True, "v2": True}, stored=("v2",)), to="old"),
-            add(widgets({"v1": False, "v2": True}, stored=("v2",)), to="new"),
-        ),
-        "no longer serve v1",
-    ),
-    Row("crd-version-unserved", "served", None, add(widgets({"v1": True}), to="old new")),
-    Row("crd-removed", "gone", BLOCK, add(widgets({"v1": True}), to="old")),
-    Row(
-        "crd-removed",
-        "to be kept",
-        None,
-        add(
-            widgets({"v1": True})
-            | {"metadata": {"name": "w", "annotations": {"helm.sh/resource-policy": "keep"}}},
-            to="old",
-        ),
-    ),
-)
-
-ROWS = (*RELEASE, *RENDERING, *ADMISSION, *HOOKS, *CONFIGURATION, *OWNERS, *CRDS)
+ROWS = (*RELEASE, *RENDERING, *ADMISSION, *HOOKS, *CONFIGURATION, *VALUES, *OWNERS)

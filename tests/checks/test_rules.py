@@ -6,13 +6,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.checks import rows_beside, rows_cluster, rows_gateway, rows_release
+from tests.checks import rows_beside, rows_cluster, rows_crds, rows_gateway, rows_release
 from tests.checks.rows import Row, all_checks
 from upgrader.model.findings import run_all
 from upgrader.model.plugins import Severity
 from upgrader.testing.surveys import SurveyBuilder
 
-ROWS = (*rows_release.ROWS, *rows_gateway.ROWS, *rows_cluster.ROWS, *rows_beside.ROWS)
+ROWS = (
+    *rows_release.ROWS,
+    *rows_gateway.ROWS,
+    *rows_cluster.ROWS,
+    *rows_beside.ROWS,
+    *rows_crds.ROWS,
+)
 
 
 CHECKS = all_checks()

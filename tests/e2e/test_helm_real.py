@@ -22,6 +22,7 @@ from pathlib import Path
 import pytest
 
 from upgrader.adapters.helm import HelmRelease, Target
+from upgrader.adapters.helm_manifest import objects
 from upgrader.adapters.helm_program import HelmProgram, Place
 from upgrader.adapters.helm_values import Values
 from upgrader.adapters.kube import KubeApi
@@ -194,6 +195,32 @@ def test_plan_shows_the_objects_and_touches_nothing(bench: Bench) -> None:
     assert secret["stringData"] == {"key": SECRET}
     assert (pinned.name, pinned.version, pinned.path.suffix) == ("gw", "2.0.0", ".tgz")
     assert len(release.history()) == 1
+
+
+def test_the_definitions_are_those_that_helm_would_install(bench: Bench) -> None:
+    """Several a file, files without a separator, a subchart that is on, and one that is off."""
+    one = "apiVersion: apiextensions.k8s.io/v1\nkind: CustomResourceDefinition\nmetadata: {name: NAME.x}"
+    source = chart(bench.folder / "2", "2.0.0")
+    for name in ("front", "spare"):
+        (source / f"charts/{name}/crds").mkdir(parents=True)
+        (source / f"charts/{name}/Chart.yaml").write_text(f"apiVersion: v2\nname: {name}\nversion: 1.0.0\n")
+        (source / f"charts/{name}/crds/one.yaml").write_text(one.replace("NAME", name))
+    wanted = "[{name: front, version: 1.0.0}, {name: spare, version: 1.0.0, condition: spare.enabled}]"
+    (source / "Chart.yaml").write_text(CHART.format(version="2.0.0") + f"dependencies: {wanted}\n")
+    (source / "values.yaml").write_text(VALUES + "spare: {enabled: false}\n")
+    (source / "crds").mkdir()
+    (source / "crds/two.yaml").write_text("\n---\n".join(one.replace("NAME", name) for name in ("a", "b")))
+    (source / "crds/three.yaml").write_text(one.replace("NAME", "c"))
+    release = bench.release(source)
+
+    found = release.crds(release.pull())
+
+    command = [bench.program, "template", "gw", str(source), "--include-crds"]
+    said = subprocess.run(command, check=True, capture_output=True, text=True, timeout=60).stdout
+    helms = [each for each in objects(said) if each["kind"] == "CustomResourceDefinition"]
+    names = {each["metadata"]["name"] for each in found}
+    assert names == {f"{name}.x" for name in ("a", "b", "c", "front")}
+    assert names == {each["metadata"]["name"] for each in helms}
 
 
 def test_a_random_template_is_told(bench: Bench) -> None:

@@ -37,7 +37,7 @@ def helm3() -> Path:
     return folder / "helm"
 
 
-@pytest.mark.parametrize("module", ["test_kube_real.py", "test_helm_real.py"])
+@pytest.mark.parametrize("module", ["test_kube_real.py", "test_helm_real.py", "test_crds_real.py"])
 def test_the_adapters_hold_on_a_real_cluster(room: Room, helm3: Path, module: str) -> None:
     """Each of its tests ran and passed; none was skipped for want of a cluster or a Helm."""
     options = ["-q", "-p", "no:cacheprovider", "-c", str(ROOT / "pyproject.toml"), "--rootdir", str(ROOT)]

@@ -10,6 +10,7 @@ from typing import Any, cast
 
 import pytest
 
+from tests.checks.rows_crds import NARROW, V1, V1_V2, webhook, widget, widgets
 from upgrader.errors import ProgramFailed, Refused
 from upgrader.flow.survey import survey
 from upgrader.model.fleet import Fleet
@@ -55,8 +56,12 @@ class StoredKube:
     def get(self, ref: Ref) -> Manifest | None:
         return next((one for one in self.objects if Ref.of(one) == ref), None)
 
-    def list(self, api_version: str, kind: str, *, namespace: str = "", selector: str = "") -> list[Manifest]:
+    def list(
+        self, api_version: str, kind: str, *, namespace: str = "", selector: str = "", limit: int = 0
+    ) -> list[Manifest]:
         self.listed.append((kind, namespace))
+        if f"list {kind} {namespace}" in self.forbidden:
+            raise Refused(f"not allowed to list {kind}")
         found = [one for one in self.objects if (one["apiVersion"], one["kind"]) == (api_version, kind)]
         found = [one for one in found if namespace in ("", one["metadata"].get("namespace"))]
         key, _, value = selector.partition("=")
@@ -86,6 +91,16 @@ class StoredHelm:
     planned: Rendered | ProgramFailed
     method: str = "ssa"
     calls: list[str] = field(default_factory=list)
+    brought: tuple[Manifest, ...] = ()
+    unknown: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+    def unknown_values(self, chart: Chart) -> Mapping[str, tuple[str, ...]]:
+        assert chart == CHART
+        return self.unknown
+
+    def crds(self, chart: Chart) -> tuple[Manifest, ...]:
+        assert chart == CHART
+        return self.brought
 
     def version(self) -> str:
         return "v4.3.1"
@@ -325,3 +340,74 @@ def test_each_signal_is_read_twice_the_longest_interval_apart() -> None:
     }
     assert stage.clock.time == FakeClock().time + 2.5
     assert [one.ref.name for one in slow.fleets[0].workloads] == ["control", "gateway"]
+
+
+def test_without_definitions_nothing_is_read_of_them() -> None:
+    stage = Stage()
+
+    found = stage.survey()
+
+    assert (found.crds, dict(found.live_crds), dict(found.custom)) == ((), {}, {})
+
+
+def test_of_definitions_that_change_the_live_ones_and_their_objects_are_read() -> None:
+    live, new, one = widgets(V1), widgets(V1, properties=NARROW), widget("a", size=3)
+    stage = Stage()
+    stage.kube.objects += [live, one]
+    stage.helm.brought = (new,)
+
+    found = stage.survey()
+
+    assert found.crds == (new,)
+    assert found.live_crds == {"widgets.x": live}
+    assert found.custom == {"widgets.x": (one,)}
+
+
+def test_objects_of_a_definition_that_stays_are_not_read() -> None:
+    stage = Stage()
+    stage.kube.objects += [widgets(V1), widget("a", size=3)]
+    stage.helm.brought = (widgets(V1),)
+
+    assert dict(stage.survey().custom) == {}
+    assert ("Widget", "") not in stage.kube.listed
+
+
+def test_definitions_among_the_templates_count_too() -> None:
+    old, new = widgets(V1), widgets(V1_V2)
+    stage = Stage()
+    stage.kube.objects += [old]
+    stage.helm.planned = Rendered((*good_objects("1.11.30"), new))
+
+    found = stage.survey()
+
+    assert found.crds == (new,)
+    assert found.custom == {"widgets.x": ()}
+
+
+def test_objects_that_may_not_be_listed_are_missing() -> None:
+    stage = Stage()
+    stage.kube.forbidden = frozenset({"list Widget "})
+    stage.kube.objects += [widgets(V1)]
+    stage.helm.brought = (widgets(V1_V2),)
+
+    assert "widgets.x" not in stage.survey().custom
+
+
+def test_what_shall_convert_objects_is_looked_at() -> None:
+    service = an_object("v1", "Service", name="control", metadata={"namespace": "edge"}, spec={})
+    slices = an_object("discovery.k8s.io/v1", "EndpointSlice", name="control-1")
+    stage = Stage()
+    stage.kube.objects += [widgets(V1), service, slices]
+    stage.helm.brought = (widgets(V1_V2, conversion=webhook()),)
+
+    near = stage.survey().nearby
+
+    assert service in near
+    assert slices in near
+
+
+def test_keys_of_values_that_the_chart_does_not_know_are_carried() -> None:
+    stage = Stage()
+    stage.helm.unknown = {"prod.yaml": ("replicaCuont",)}
+
+    assert stage.survey().unknown_values == {"prod.yaml": ("replicaCuont",)}

@@ -16,14 +16,16 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from upgrader.adapters.helm_archive import definitions, opened, over
 from upgrader.adapters.helm_chart import ChartSource
-from upgrader.adapters.helm_manifest import Scope, as_sent, rendered
+from upgrader.adapters.helm_manifest import Scope, as_sent, documents, rendered
 from upgrader.adapters.helm_program import READ_SECONDS, HelmProgram, Place
+from upgrader.adapters.helm_unknown import unknown_keys
 from upgrader.adapters.helm_values import Values, ValuesFolder
 from upgrader.adapters.redaction import Redactor
 from upgrader.adapters.shell import Shell
 from upgrader.errors import ProgramFailed, Refused
-from upgrader.model.ports import Chart, Process, ReleaseStatus, Rendered, Revision
+from upgrader.model.ports import Chart, Manifest, Process, ReleaseStatus, Rendered, Revision
 
 HISTORY = 20
 """Revisions kept at least. Helm's own 10 may prune the known-good one, safe only while it is `deployed`."""
@@ -76,6 +78,7 @@ class HelmRelease:
         self._helm = helm
         self._scope = scope
         self._renderings: dict[int, Rendered] = {}
+        self._crds: dict[str, tuple[Manifest, ...]] = {}
         self._values = ValuesFolder(
             target.run_folder / "values",
             target.values,
@@ -162,6 +165,28 @@ class HelmRelease:
             helm=self._helm,
         )
         return source.fetch()
+
+    def crds(self, chart: Chart) -> tuple[Manifest, ...]:
+        """Return the definitions in ``crds/`` of the chart and of its enabled subcharts; read once."""
+        if chart.digest not in self._crds:
+            found = definitions(opened(chart.path.read_bytes()), self._given())
+            self._crds[chart.digest] = tuple(found)
+        return self._crds[chart.digest]
+
+    def unknown_values(self, chart: Chart) -> Mapping[str, tuple[str, ...]]:
+        """Return which keys of the values the chart does not know, by the file's name or ``values.env``."""
+        archive, paths = opened(chart.path.read_bytes()), self._values.write(self._known_good_values)
+        return {
+            source: tuple(unknown_keys(archive, next(documents(path.read_text()), {})))
+            for source, path in zip(self._values.sources(), paths, strict=True)
+        }
+
+    def _given(self) -> dict[str, Any]:
+        """Return the operator's values as one map, the later file over the earlier."""
+        given: dict[str, Any] = {}
+        for path in self._values.write(self._known_good_values):
+            given = over(next(documents(path.read_text()), {}), given)
+        return given
 
     def plan_upgrade(self, chart: Chart) -> Rendered:
         """Render the upgrade twice with ``--dry-run=server``; sends nothing to admission.

@@ -63,6 +63,11 @@ class ValuesFolder:
             *([self._folder / SECRETS] if self._values.env else []),
         ]
 
+    def sources(self) -> list[str]:
+        """Return where each of the `paths` comes from, as an operator would say it."""
+        named = [file.name for file in self._values.files] or ["the known-good revision's values"]
+        return [*named, *(["values.env"] if self._values.env else [])]
+
     def write(self, known_good: Callable[[], str]) -> list[Path]:
         """Write what is not written yet, and return the files in order.
 

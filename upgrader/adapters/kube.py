@@ -117,14 +117,15 @@ class KubeApi:
         return reply.json()
 
     def list(
-        self, api_version: str, kind: str, *, namespace: str = "", selector: str = ""
+        self, api_version: str, kind: str, *, namespace: str = "", selector: str = "", limit: int = 0
     ) -> builtins.list[Manifest]:
-        """Return all objects of a kind; empty when there are none or the kind is not served."""
+        """Return all objects of a kind, or the first so many; empty when the kind is not served."""
         resource = self._resource(api_version, kind)
         found: builtins.list[Manifest] = []
         after = ""
         while resource is not None:
-            query = {"limit": str(PAGE), "labelSelector": selector, "continue": after}
+            page_size = min(PAGE, limit - len(found)) if limit else PAGE
+            query = {"limit": str(page_size), "labelSelector": selector, "continue": after}
             reply = self._read(Request("GET", resource.path(namespace), query))
             if reply.status == 410:  # the pages' snapshot is gone from etcd: begin anew
                 found, after = [], ""
@@ -137,7 +138,7 @@ class KubeApi:
             page = reply.json()
             found += [item | {"apiVersion": api_version, "kind": kind} for item in page.get("items") or ()]
             after = str(page.get("metadata", {}).get("continue") or "")
-            if not after:
+            if not after or 0 < limit <= len(found):
                 break
         return found
 

@@ -4,10 +4,16 @@ from __future__ import annotations
 
 import fcntl
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
+
+import yaml
+
+from upgrader.adapters.helm_manifest import ManifestLoader
+from upgrader.adapters.helm_values import write_private
+from upgrader.model.ports import Manifest
 
 HELD = "held"
 """A file the process that works in the folder has locked; the kernel lets go of it when the process dies."""
@@ -31,6 +37,31 @@ def held(folder: Path, *, keep: str) -> Iterator[None]:
         finally:
             if not (folder / keep).exists():
                 shutil.rmtree(folder, ignore_errors=True)
+
+
+class _Writer(yaml.SafeDumper):
+    """Puts in quotes what Kubernetes would read as something else than a text, such as ``y`` or ``1e3``."""
+
+    yaml_implicit_resolvers = {  # noqa: RUF012 PyYAML's way
+        first: [
+            *yaml.SafeDumper.yaml_implicit_resolvers.get(first, ()),
+            *ManifestLoader.yaml_implicit_resolvers.get(first, ()),
+        ]
+        for first in {*yaml.SafeDumper.yaml_implicit_resolvers, *ManifestLoader.yaml_implicit_resolvers}
+    }
+
+    def ignore_aliases(self, data: object) -> bool:
+        """Write each value out."""
+        return True
+
+
+def kept(folder: Path, name: str, objects: Sequence[Manifest]) -> str:
+    """Write objects as YAML into a file of mode 0600, unless it is there already, and return its path."""
+    path = folder / name
+    if not path.exists():
+        text = yaml.dump_all(objects, Dumper=_Writer, sort_keys=False, allow_unicode=True)
+        write_private(path, text.encode())
+    return str(path)
 
 
 def _is_abandoned(lock: Path) -> bool:

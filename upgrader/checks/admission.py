@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping
 
+from upgrader.model.denials import conflicting_fields, conflicting_managers
 from upgrader.model.plugins import Finding, Severity, Survey
 from upgrader.model.ports import Denied
 from upgrader.model.subjects import is_job_change
@@ -20,8 +20,6 @@ RULES: Mapping[str, str] = {
 }
 ONLY_FOR = dict.fromkeys(("way-back-refused", "field-conflict", "immutable-field"), ("rolling",))
 
-_MANAGERS = re.compile(r'conflicts? with "([^"]+)"')
-_FIELDS = re.compile(r"(?:^|[\s:])(\.[A-Za-z][^\s,]*)")
 _IMMUTABLE = ("immutable", "may not change once set", "updates to statefulset spec")
 _REMEDIES: Mapping[str, str] = {
     "field-conflict": "set the same value in the chart's values, or have that manager apply without it; "
@@ -89,8 +87,8 @@ def _rule(answer: Denied) -> str:
 def _seen(answer: Denied) -> str:
     if answer.status != 409:
         return f"{answer.ref}: {_short(answer.message)}"
-    managers = ", ".join(dict.fromkeys(_MANAGERS.findall(answer.message))) or "another manager"
-    fields = ", ".join(dict.fromkeys(_FIELDS.findall(answer.message))) or answer.message
+    managers = ", ".join(conflicting_managers(answer)) or "another manager"
+    fields = ", ".join(conflicting_fields(answer)) or answer.message
     return f"{answer.ref}: {managers} owns {fields}"
 
 

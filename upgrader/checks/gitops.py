@@ -4,20 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from upgrader.model import manifests
+from upgrader.model.owners import owners_of
 from upgrader.model.plugins import Finding, Severity, Survey
 
 RULES: Mapping[str, str] = {
     "gitops-owner": "Argo CD, Flux, Fleet or the k3s Helm controller owns live objects and would revert them."
 }
 
-_MARKS: Mapping[str, str] = {
-    "argocd.argoproj.io/tracking-id": "Argo CD",
-    "argocd.argoproj.io/instance": "Argo CD",
-    "helm.toolkit.fluxcd.io/name": "Flux",
-    "kustomize.toolkit.fluxcd.io/name": "Flux",
-    "objectset.rio.cattle.io/id": "Fleet or the k3s Helm controller",
-}
 _REMEDIES: Mapping[str, str] = {
     "Argo CD": "upgrade through its repository; or switch automated sync off for this run, and waive",
     "Flux": "upgrade through its repository; or suspend the HelmRelease for this run, and waive",
@@ -34,10 +27,9 @@ def check(survey: Survey) -> Iterator[Finding]:
     """Yield one finding for each foreign owner, with the first object that names it."""
     seen: dict[str, list[str]] = {}
     for ref, live in survey.live.items():
-        marks = {**manifests.labels_of(live), **manifests.annotations_of(live)}
-        for mark, owner in _MARKS.items():
-            if mark in marks:
-                seen.setdefault(owner, []).append(f"{ref} has {mark}={marks[mark]}")
+        for owner, mark in owners_of(live).items():
+            if owner in _REMEDIES:
+                seen.setdefault(owner, []).append(f"{ref} has {mark}")
     for owner, found in seen.items():
         more = f" (and {len(found) - 1} more)" if found[1:] else ""
         yield Finding(

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from upgrader.model import manifests
 from upgrader.model.plugins import Finding, Severity, Survey
 from upgrader.model.ports import Manifest, Ref
-from upgrader.model.subjects import nearby
+from upgrader.model.subjects import has_endpoints
 
 RULES: Mapping[str, str] = {
     "webhook-unanswered": "A webhook of the release has no ready endpoint: what it guards cannot be written.",
@@ -54,7 +53,9 @@ def _live(survey: Survey, ref: Ref, webhook: Mapping[str, Any]) -> Iterator[Find
     severity = Severity.BLOCK if is_strict else Severity.WARN
     where = f"{service.get('namespace')}/{service.get('name')}"
     words = f"{ref}, webhook {webhook.get('name')} (failurePolicy {webhook.get('failurePolicy', 'Fail')})"
-    if not _has_endpoints(survey, service):
+    if not has_endpoints(
+        survey, Ref("v1", "Service", str(service.get("namespace")), str(service.get("name")))
+    ):
         yield Finding(
             "webhook-unanswered",
             severity,
@@ -70,16 +71,6 @@ def _live(survey: Survey, ref: Ref, webhook: Mapping[str, Any]) -> Iterator[Find
             "run what fills it again (the chart's certificate Job, or cert-manager's injector)",
             _SOURCE,
         )
-
-
-def _has_endpoints(survey: Survey, service: Mapping[str, Any]) -> bool:
-    for one in nearby(survey, "EndpointSlice"):
-        is_its = manifests.labels_of(one).get("kubernetes.io/service-name") == service.get("name")
-        if is_its and one["metadata"].get("namespace") == service.get("namespace"):
-            endpoints = one.get("endpoints") or ()
-            if any((each.get("conditions") or {}).get("ready", True) for each in endpoints):
-                return True
-    return False
 
 
 def _lost(ref: Ref, live: Mapping[str, Any], planned: Mapping[str, Any] | None) -> Iterator[Finding]:

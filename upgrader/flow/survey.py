@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from upgrader.errors import ProgramFailed, Refused
 from upgrader.flow.beside import dry_runnable, survey_beside
+from upgrader.flow.definitions import with_chart
 from upgrader.flow.look import ask_rights, chosen, dry_run, live_objects, nearby, services, trial
 from upgrader.model.fleet import Fleet, Members, current_hashes, fleet_of
 from upgrader.model.playbook import Playbook, Release
@@ -52,7 +53,7 @@ def survey(
     near = nearby(kube, release.namespace, rights)
     found = live_objects(kube, (*sent, *plan.old.hooks, *plan.new.hooks))
     members = {Ref.of(one): one for one in deployments if one["metadata"]["name"] in groups}
-    return Survey(
+    seen = Survey(
         playbook=playbook,
         server_version=kube.server_version(),
         cluster_uid=kube.cluster_uid(),
@@ -73,6 +74,7 @@ def survey(
         trial=trial(ports.clock, signals, _fleet(groups, (*deployments, *near), release.namespace)),
         beside=beside,
     )
+    return with_chart(seen, kube, ports.beside or helm)
 
 
 @dataclass(frozen=True)

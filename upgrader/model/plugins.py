@@ -161,6 +161,11 @@ class Finding:
     waived: str = ""
 
 
+CUSTOM_LIMIT = 1000
+"""Custom resources of one kind that a survey reads; checks say so where there are more. Chosen by us: the
+largest gateways known to us have some hundred routes, and a thousand are tried in seconds."""
+
+
 @dataclass(frozen=True)
 class Survey:
     """All that was read before a run, so that checks and strategies need no port.
@@ -185,7 +190,11 @@ class Survey:
         rights: ``verb resource`` → whether we may.
         trial: One reading of every signal.
         beside: The other place, where the strategy installs a second time; ``new`` is what is sent there.
-        crds: The CustomResourceDefinitions of the target chart.
+        crds: The definitions the target brings: the chart's ``crds/``, then those among ``new``.
+        live_crds: The live definitions of the same names, by name.
+        custom: The live objects of each kind whose definition would change, by the definition's name; at
+            most `CUSTOM_LIMIT` of each. A name is missing where we may not list them.
+        unknown_values: Keys of the values that the chart does not know, by where they come from.
     """
 
     playbook: Playbook
@@ -208,6 +217,9 @@ class Survey:
     trial: Mapping[str, Reading] = field(default_factory=dict)
     beside: Beside | None = None
     crds: tuple[Manifest, ...] = ()
+    live_crds: Mapping[str, Manifest] = field(default_factory=dict)
+    custom: Mapping[str, tuple[Manifest, ...]] = field(default_factory=dict)
+    unknown_values: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 class Check(Protocol):

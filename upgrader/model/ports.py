@@ -12,7 +12,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from upgrader.errors import BalancerUnwilling
+from upgrader.errors import BalancerUnwilling, Refused
 
 if TYPE_CHECKING:
     from upgrader.model.plugins import Traffic
@@ -104,7 +104,9 @@ class Kube(Protocol):
     def get(self, ref: Ref) -> Manifest | None:
         """Return the object, or ``None`` when there is none of that name, or no such kind."""
 
-    def list(self, api_version: str, kind: str, *, namespace: str = "", selector: str = "") -> list[Manifest]:
+    def list(
+        self, api_version: str, kind: str, *, namespace: str = "", selector: str = "", limit: int = 0
+    ) -> list[Manifest]:
         """Return all objects of a kind; empty when there are none or the kind is not served.
 
         Args:
@@ -112,6 +114,7 @@ class Kube(Protocol):
             kind: ``Deployment`` …
             namespace: Empty for all namespaces.
             selector: A label selector; empty for all.
+            limit: How many at most; 0 for all.
         """
 
     def apply(
@@ -253,6 +256,15 @@ class Helm(Protocol):
 
     def pull(self) -> Chart:
         """Fetch the playbook's target chart once into the run's folder and pin it by digest."""
+
+    def crds(self, chart: Chart) -> tuple[Manifest, ...]:
+        """Return the definitions in ``crds/`` of the chart and its enabled subcharts, as written there.
+
+        Helm sends them at the first install only, never at an upgrade.
+        """
+
+    def unknown_values(self, chart: Chart) -> Mapping[str, tuple[str, ...]]:
+        """Return which keys of the values the chart does not know, by where they come from."""
 
     def plan_upgrade(self, chart: Chart) -> Rendered:
         """Render the upgrade twice with ``--dry-run=server``; sends nothing to admission."""
@@ -493,6 +505,10 @@ def _no_runtime(address: str, command: str, deadline_seconds: float) -> Answer:
     return Answer(0, error=f"{address}: there is no way to a command socket here")
 
 
+def _no_folder(name: str, objects: Sequence[Manifest]) -> str:
+    raise Refused(f"there is no folder to keep {name} in")
+
+
 @dataclass(frozen=True)
 class Ports:
     """Everything a plugin may reach the world through.
@@ -509,6 +525,8 @@ class Ports:
         aws: Makes boto3's client of a service: its name, region and endpoint (empty for AWS's own).
         runtime: Sends one line to a command socket: ``unix:/PATH`` or ``HOST:PORT``, the line, the deadline
             in seconds. Status 200 for an answer that ended, else an error; never an exception.
+        keep: Keeps objects as YAML in the run's folder, in a file of that name and mode 0600, and returns its
+            path. A file that is there already stays as it is.
         beside: The release in the other place, where a second installation stands beside the first.
         traffic: What moves traffic between the two.
         direct: Requests straight at a place, past the balancer, and what each must answer.
@@ -523,6 +541,7 @@ class Ports:
     token: Callable[[str], str] = field(default=_no_credentials, repr=False)
     aws: Callable[[str, str, str], Any] = field(default=_no_client, repr=False)
     runtime: Callable[[str, str, float], Answer] = field(default=_no_runtime, repr=False)
+    keep: Callable[[str, Sequence[Manifest]], str] = field(default=_no_folder, repr=False)
     beside: Helm | None = None
     traffic: Traffic | None = None
     direct: tuple[ProbeSpec, ...] = ()

@@ -58,6 +58,13 @@ LIST_WEBHOOKS = tuple(
 )
 
 
+WRITE_DEFINITIONS = tuple(
+    Right(Tier.HELM, verb, Ref("apiextensions.k8s.io/v1", "CustomResourceDefinition", "", ""))
+    for verb in ("get", "create", "patch")
+)
+"""What the step that applies a chart's ``crds/`` needs; asked for where it has something to write."""
+
+
 WAYS = {
     "apiserver": (("get", "proxy"),),
     "portforward": (("get", "portforward"), ("create", "portforward")),

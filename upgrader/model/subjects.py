@@ -114,6 +114,17 @@ def nearby(survey: Survey, kind: str) -> tuple[Manifest, ...]:
     return tuple(one for one in survey.nearby if one.get("kind") == kind)
 
 
+def has_endpoints(survey: Survey, service: Ref) -> bool:
+    """Tell whether a Service near the release has an endpoint that is ready."""
+    for one in nearby(survey, "EndpointSlice"):
+        is_its = manifests.labels_of(one).get("kubernetes.io/service-name") == service.name
+        if is_its and one["metadata"].get("namespace") == service.namespace:
+            endpoints = one.get("endpoints") or ()
+            if any((each.get("conditions") or {}).get("ready", True) for each in endpoints):
+                return True
+    return False
+
+
 def serves(service: Manifest, workload: Manifest) -> bool:
     """Tell whether a Service selects the pods of a workload."""
     selector = (service.get("spec") or {}).get("selector") or {}

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from upgrader.errors import Refused
+from upgrader.model.definitions import to_apply
 from upgrader.model.plugins import Beside, Gate, StepPlan, Survey
 from upgrader.model.strategy import Rolling
 
@@ -56,9 +57,9 @@ def usable(rungs: Sequence[float], finest_ratio: float) -> tuple[float, ...]:
 
 
 def _crds(survey: Survey) -> Iterator[StepPlan]:
-    names = [one["metadata"]["name"] for one in survey.crds]
+    names = to_apply(survey)
     if names:
-        yield StepPlan("crds", "crds", Gate.NONE, {"names": names}, CRD_SECONDS)
+        yield StepPlan("crds", "crds", Gate.NONE, {"names": list(names)}, CRD_SECONDS)
 
 
 def _rungs(survey: Survey, rungs: Sequence[float], beside: Beside) -> Iterator[StepPlan]:

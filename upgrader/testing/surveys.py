@@ -8,12 +8,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from upgrader.model.definitions import is_definition, name_of
 from upgrader.model.manifests import labels_of, pod_spec, pod_template
 from upgrader.model.playbook import Playbook
 from upgrader.model.plugins import Beside, Survey
 from upgrader.model.ports import Chart, Denied, Manifest, Ref, ReleaseStatus, Rendered, Revision
 from upgrader.model.reading import Reading
-from upgrader.model.rights import needed_rights
+from upgrader.model.rights import WRITE_DEFINITIONS, needed_rights
 from upgrader.model.subjects import by_ref, grouped
 
 NAMESPACE = "edge"
@@ -147,7 +148,10 @@ class SurveyBuilder:
         missing_rights: Keys of rights we do not have.
         trial: What the signals read.
         beside: The other place, of a strategy that installs beside.
-        crds: CRDs of the target chart.
+        crds: The definitions in the chart's ``crds/``.
+        live_crds: The live definitions that no manifest holds.
+        custom: The live objects of each definition's kind, by its name; ``None`` where we may not list.
+        unknown_values: Keys that the chart does not know, by where they come from.
     """
 
     playbook: dict[str, Any] = field(default_factory=playbook_data)
@@ -176,6 +180,9 @@ class SurveyBuilder:
 
     beside: Beside | None = None
     crds: list[Manifest] = field(default_factory=list)
+    live_crds: list[Manifest] = field(default_factory=list)
+    custom: dict[str, tuple[Manifest, ...] | None] = field(default_factory=dict)
+    unknown_values: dict[str, tuple[str, ...]] = field(default_factory=dict)
 
     def change(
         self, kind: str, name: str, how: Callable[[Manifest], None], *, where: str = "old new"
@@ -211,7 +218,7 @@ class SurveyBuilder:
         )
         other = self.beside.namespace if self.beside else ""
         needed = needed_rights(sent, playbook=playbook, beside=other)
-        rights = {one.key: one.key not in self.missing_rights for one in needed}
+        rights = {one.key: one.key not in self.missing_rights for one in (*needed, *WRITE_DEFINITIONS)}
         chart = Chart(Path("chart.tgz"), "gateway", self.chart_version, "sha256:0")
         return Survey(
             playbook=playbook,
@@ -233,8 +240,17 @@ class SurveyBuilder:
             rights=rights,
             trial=self.trial,
             beside=self.beside,
-            crds=tuple(self.crds),
+            **self._definitions(live),
         )
+
+    def _definitions(self, live: dict[Ref, Manifest]) -> dict[str, Any]:
+        brought = (*self.crds, *(one for one in self.new if is_definition(one)))
+        held = [*self.live_crds, *(one for one in live.values() if is_definition(one))]
+        names = {name_of(one) for one in brought}
+        found = {name_of(one): one for one in held if name_of(one) in names}
+        custom = {**dict.fromkeys(found, ()), **self.custom}
+        objects = {name: one for name, one in custom.items() if one is not None}
+        return {"crds": brought, "live_crds": found, "custom": objects, "unknown_values": self.unknown_values}
 
     def _live(self) -> dict[Ref, Manifest]:
         live = by_ref(deepcopy([*self.old, *self.old_hooks, *self.others]))
