@@ -60,7 +60,7 @@ class Node:
         self.pod = folder / "kubelet-0" / "logs" / "edge_proxy-a_uid" / "envoy"
         self.pod.mkdir(parents=True)
         self.log = self.pod / "0.log"
-        self.keeper = Keeper(folder, namespace="edge", front_log=self.front)
+        self.keeper = Keeper(folder, namespaces=["edge"], front_log=self.front)
 
     def write(self, *texts: str, tag: str = "F") -> None:
         """Append lines to the pod's log, in CRI form."""

@@ -293,7 +293,7 @@ def _absent(playbook: Playbook, folder: Path, environ: Mapping[str, str]) -> Ite
                 what = f"no chart at {chart}; one from a registry is written oci://… or https://…"
                 yield _Problem(("releases", 0, "chart", "ref"), what)
                 break
-    for key, name in _values_files(playbook):
+    for key, name in _files(playbook):
         if why := _unreadable(folder / name):
             yield _Problem(key, f"{folder / name} {why}")
     for path, name in _variables(playbook):
@@ -303,12 +303,14 @@ def _absent(playbook: Playbook, folder: Path, environ: Mapping[str, str]) -> Ite
             )
 
 
-def _values_files(playbook: Playbook) -> Iterator[tuple[KeyPath, str]]:
+def _files(playbook: Playbook) -> Iterator[tuple[KeyPath, str]]:
     for at, name in enumerate(playbook.release.values.files):
         yield ("releases", 0, "values", "files", at), name
     green = () if isinstance(playbook.strategy, Rolling) else playbook.strategy.green.values_files
     for at, name in enumerate(green):
         yield ("strategy", "green", "values_files", at), name
+    for at, name in enumerate(playbook.lab.manifests):
+        yield ("lab", "manifests", at), name
 
 
 def _unreadable(path: Path) -> str:

@@ -26,7 +26,7 @@ def live_color(traffic: Traffic) -> Color:
         )
     if 0.0 < split.green_ratio < 1.0:
         raise Refused(
-            f"{traffic.name} gives {split.green_ratio:.4g} of 1 of the requests to green, the rest to blue",
+            f"{traffic.name} gives {split.green_ratio:.2%} of the requests to green, the rest to blue",
             remedy="end what began that (`upgrader status`), or give all traffic to one place",
         )
     return Color.GREEN if split.green_ratio else Color.BLUE

@@ -63,6 +63,23 @@ def furnish(spec: RoomSpec) -> None:
     nft.write_text(f'#!/bin/sh\n{libraries}exec {shlex.quote(spec.nft)} "$@"\n')
     nft.chmod(0o755)
     layout.IMAGES.write_text(json.dumps(dict(spec.images), indent=1))
+    _resolve_by_cluster()
+
+
+def _resolve_by_cluster() -> None:
+    """Have names of Services resolved in the room as in its pods; the machine's servers are out of reach.
+
+    Where the machine has its file below ``/run``, as systemd-resolved does, the room has one of its own.
+    """
+    text = f"nameserver {layout.DNS_ADDRESS.rpartition(':')[0]}\n"
+    named = Path("/etc/resolv.conf").resolve()
+    if named.exists():
+        ours = layout.ROOT / "resolv.conf"
+        ours.write_text(text)
+        _call("mount", "--bind", str(ours), str(named))
+    elif named.is_relative_to("/run"):
+        named.parent.mkdir(parents=True, exist_ok=True)
+        named.write_text(text)
 
 
 def _call(*argv: str) -> None:

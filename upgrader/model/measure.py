@@ -17,7 +17,7 @@ RUN, REASON, UNDO = (ANNOTATION + name for name in ("run", "reason", "undo"))
 
 def measured(survey: Survey, run_folder: str, *, revision: int = 0) -> dict[str, Any]:
     """Return the header's ``measured`` body; ``revision`` is the one the run goes to, 0 for the chart."""
-    release = survey.playbook.releases[0]
+    release = survey.playbook.release
     return {
         "release": release.name,
         "namespace": release.namespace,

@@ -106,15 +106,22 @@ class Values(Strict):
     )
 
 
+def _service(value: str) -> str:
+    if not re.fullmatch(r"[a-z0-9]([a-z0-9-]*[a-z0-9])?", value.replace("{release}", "release")):
+        raise ValueError(f"{value!r} is no name of a Service")
+    return value
+
+
 class Workloads(Strict):
     """One group of Deployments that are upgraded and gated together."""
 
     selector: Annotated[Text, AfterValidator(_selector)] = Field(
         description="Label selector of the group's Deployments and pods, as kubectl takes it. Required."
     )
-    service: Name | None = Field(
+    service: Annotated[Text, AfterValidator(_service)] | None = Field(
         None,
-        description="The Service that carries traffic to the group. Default none: no traffic of its own.",
+        description="The Service that carries traffic to the group; {release} in it stands for the release's "
+        "name, which differs between the two places of a canary. Default none: no traffic of its own.",
     )
 
 
@@ -129,6 +136,16 @@ class Release(Strict):
         default_factory=dict,
         description="Groups in the order of the upgrade. Default: found from the manifest.",
     )
+
+    def named(self) -> Release:
+        """Return it with its own name where ``{release}`` stands."""
+        filled = {
+            group: one.model_copy(
+                update={"service": one.service and one.service.replace("{release}", self.name)}
+            )
+            for group, one in self.workloads.items()
+        }
+        return self.model_copy(update={"workloads": filled})
 
 
 class ErrorRatio(Strict):
@@ -244,6 +261,11 @@ class LabImage(Strict):
 class Lab(Strict):
     """How the lab plays this gateway; the real upgrade ignores it."""
 
+    manifests: tuple[Text, ...] = Field(
+        (),
+        description="Manifests that are applied before the gateway is installed, relative to the playbook: "
+        "the application behind it, definitions it needs. Default none.",
+    )
     images: dict[Text, LabImage] = Field(
         default_factory=dict,
         description="Image name, longest prefix first, to the program. Default: a stand-in that serves and "
@@ -299,7 +321,7 @@ class Playbook(Strict):
     @property
     def release(self) -> Release:
         """The one release."""
-        return self.releases[0]
+        return self.releases[0].named()
 
     def place(self, color: Color) -> Release:
         """Return the release in one of the two places that a second installation needs; blue is `release`."""
@@ -308,14 +330,13 @@ class Playbook(Strict):
         green = self.strategy.green
         files = (*self.release.values.files, *green.values_files)
         values = self.release.values.model_copy(update={"files": files})
-        return self.release.model_copy(
-            update={"name": green.name, "namespace": green.namespace, "values": values}
-        )
+        names = {"name": green.name, "namespace": green.namespace, "values": values}
+        return self.releases[0].model_copy(update=names).named()
 
     @property
     def beside(self) -> Release:
         """The release in the place that does not carry the traffic, as `with_live` left it."""
-        return self.releases[1]
+        return self.releases[1].named()
 
     def with_live(self, color: Color) -> Playbook:
         """Return the playbook as it reads for a run that begins with this color live.

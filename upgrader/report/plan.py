@@ -95,6 +95,8 @@ def _what(step: StepPlan) -> str:
     counts: Mapping[str, int] = step.settings.get("counts", {})
     of: Mapping[str, int] = step.settings.get("of", {})
     said = ", ".join(f"{count} of {of[name]} {name}" for name, count in counts.items())
+    if "new_ratio" in step.settings:
+        return f": {100 * step.settings['new_ratio']:.4g} % of the requests new"
     names = ", ".join(step.settings.get("workloads", ()))
     return f": {said} new" if said else f": {names}" if names else ""
 

@@ -29,7 +29,7 @@ class ShiftTraffic:
 
     def describe(self) -> str:
         """Say in one sentence what it will do."""
-        return f"give the new version {self._ratio:.4g} of 1 of the requests".replace("1 of 1", "all")
+        return f"give the new version {_share(self._ratio)} of the requests"
 
     def is_done(self, scene: Scene) -> bool:
         """Never known beforehand: `poll` asks the balancer and looks at the counters."""
@@ -120,7 +120,12 @@ def _shows(scene: Scene, new_ratio: float, *, act: str) -> Progress:
     served = _served(scene, silent, since=settled_at) if silent else ""
     if served:
         return Progress(False, served, facts={**facts, "waits_for": served})
-    return Progress(True, f"{traffic.name} gives the new version {new_ratio:.4g} of 1", facts=facts)
+    said = f"{traffic.name} gives the new version {_share(new_ratio)} of the requests"
+    return Progress(True, said, facts=facts)
+
+
+def _share(ratio: float) -> str:
+    return "all" if ratio == 1.0 else f"{100 * ratio:.4g} %"
 
 
 def _served(scene: Scene, side: Side, *, since: float) -> str:

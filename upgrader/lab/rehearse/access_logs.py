@@ -14,6 +14,7 @@ import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -121,19 +122,19 @@ class ContainerLog:
 
 
 class Keeper:
-    """Counts the lines of all access logs: those of a namespace's pods, and the front balancer's.
+    """Counts the lines of all access logs: those of some namespaces' pods, and the front balancer's.
 
     Each file is held open from when it is first seen, so that it outlives its pod.
 
     Args:
         root: The folder of the room's nodes.
-        namespace: Whose pods.
+        namespaces: Whose pods; a namespace may come later.
         front_log: The front balancer's file; it is there.
     """
 
-    def __init__(self, root: Path, *, namespace: str, front_log: Path) -> None:
+    def __init__(self, root: Path, *, namespaces: Sequence[str], front_log: Path) -> None:
         self._root = root
-        self._pattern = f"kubelet-*/logs/{namespace}_*/*/*.log*"
+        self._patterns = [f"kubelet-*/logs/{namespace}_*/*/*.log*" for namespace in namespaces]
         self._open: dict[tuple[int, int], ContainerLog] = {}
         self._front_log = Tail(front_log)
         self._gateways: Counter[Line] = Counter()
@@ -141,7 +142,7 @@ class Keeper:
 
     def look(self) -> None:
         """Take up the files that are new, and count all lines that are."""
-        for path in self._root.glob(self._pattern):
+        for path in chain.from_iterable(map(self._root.glob, self._patterns)):
             if path.suffix != ".gz":  # packed by the kubelet, and held open since before
                 self._take_up(path)
         for log in self._open.values():
@@ -187,10 +188,10 @@ def read_rows(rows: Iterable[Sequence[Any]]) -> Counter[Line]:
 def main(arguments: Sequence[str]) -> int:
     """Follow logs, and answer each line on standard input, until that is closed."""
     parser = argparse.ArgumentParser(prog="python -m upgrader.lab.rehearse.access_logs", description=__doc__)
-    parser.add_argument("--namespace", required=True)
+    parser.add_argument("--namespace", required=True, action="append")
     parser.add_argument("--front-log", type=Path, required=True)
     options = parser.parse_args(arguments)
-    keeper = Keeper(layout.ROOT, namespace=options.namespace, front_log=options.front_log)
+    keeper = Keeper(layout.ROOT, namespaces=options.namespace, front_log=options.front_log)
     while True:
         keeper.look()
         if not select.select([sys.stdin], (), (), LOOK_SECONDS)[0]:

@@ -29,4 +29,19 @@ def derived(
     wanted = release.setdefault("values", {})
     files = [str(folder / name) for name in wanted.get("files", ())]
     wanted["files"] = [*files, values] if values else files
+    _make_absolute(book.get("strategy", {}).get("green", {}), "values_files", folder)
+    _make_absolute(book.get("lab", {}), "manifests", folder)
     return book
+
+
+def swapped(written: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the playbook of the way back: from what it goes to, to what it comes from."""
+    book = copy.deepcopy(dict(written))
+    chart = book["releases"][0]["chart"]
+    chart["from"], chart["to"] = chart["to"], chart["from"]
+    return book
+
+
+def _make_absolute(part: dict[str, Any], key: str, folder: Path) -> None:
+    if key in part:
+        part[key] = [str(folder / name) for name in part[key]]

@@ -48,7 +48,8 @@ class RunJournal:
     def batches(self) -> list[str]:
         """Return the ids of the steps that put new pods before clients, in order."""
         steps = self.records[0]["body"]["steps"] if self.records else []
-        return [step["id"] for step in steps if step["kind"] == "roll_batch" and step["new_share"] > 0]
+        kinds = ("roll_batch", "shift_traffic")
+        return [step["id"] for step in steps if step["kind"] in kinds and step["new_share"] > 0]
 
     def has_begun(self, step: str) -> bool:
         """Tell whether a step was begun."""

@@ -24,16 +24,18 @@ from upgrader.lab.images import EVERY_IMAGE
 from upgrader.lab.rehearse.access_logs import read_rows
 from upgrader.lab.rehearse.accounts import COUNTERS, Books, checks
 from upgrader.lab.rehearse.acts import InMidRun, act_of
-from upgrader.lab.rehearse.derived import derived
+from upgrader.lab.rehearse.derived import derived, swapped
 from upgrader.lab.rehearse.drills import Drill
 from upgrader.lab.rehearse.journal import RunJournal
 from upgrader.lab.rehearse.outcome import Back, Outcome
-from upgrader.lab.rehearse.remains import left_behind
+from upgrader.lab.rehearse.remains import Snapshot, left_behind, left_in_place
 from upgrader.lab.rehearse.stage import FAULT_VALUES, FOLDER, PLAYBOOK, Stage
 from upgrader.lab.rehearse.telling import Stages, Teller
 from upgrader.lab.room import Room
 from upgrader.model.phase import EXIT_CODES, Phase
+from upgrader.model.plugins import Color
 from upgrader.model.run import fold
+from upgrader.model.strategy import Rolling
 from upgrader.report.summary import ClientCount, Summary, summarize
 
 RATE = 1_200.0
@@ -45,7 +47,7 @@ RESUME_AFTER_SECONDS = 0.5
 """How long a killed run lies before the drill resumes it: its Lease is still held, its batch under way."""
 TAKEN_UP_SECONDS = 1_800.0
 """How long a run that somebody killed is waited for to be resumed by hand."""
-RESUME = FOLDER / "resume"
+RESUME, BACK_PLAYBOOK = FOLDER / "resume", FOLDER / "back.json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,6 +139,7 @@ def _play(stage: Stage, loaded: LoadedPlaybook, setting: Setting, stages: Stages
         details.append(f"{setting.rate:,.0f} requests a second")
     journal = RunJournal(setting.state)
     before = stage.snapshot()
+    is_beside = not isinstance(loaded.playbook.strategy, Rolling)
     with stages.stage("upgrader run") as details:
         driver = _Driver(stage, loaded, setting, journal, stages.teller)
         code = driver.drive()
@@ -149,6 +152,7 @@ def _play(stage: Stage, loaded: LoadedPlaybook, setting: Setting, stages: Stages
     with stages.stage("accounts"):
         books = _books(stage)
         after = stage.snapshot()
+        beside = stage.snapshot(Color.GREEN) if is_beside else None
     summary = _summary(journal, books.client)
     phase = summary and summary.run.phase
     is_over = phase in (Phase.COMPLETED, Phase.ROLLED_BACK)
@@ -160,11 +164,22 @@ def _play(stage: Stage, loaded: LoadedPlaybook, setting: Setting, stages: Stages
         books=books,
         checks=checks(books, summary.run if summary else None, chart.to_version),
         has_come=driver.act.has_come,
-        left=left_behind(before, after, returned=returned) if is_over else (),
+        left=_left(before, after, beside, returned=returned, back=back) if is_over else (),
         stage_seconds=dict(stages.seconds),
         journal=journal.path,
         back=back,
     )
+
+
+def _left(
+    before: Snapshot, after: Snapshot, beside: Snapshot | None, *, returned: bool, back: Back | None
+) -> tuple[str, ...]:
+    """Return what was left; after a way there and back the old version is another installation."""
+    if beside is None:
+        return left_behind(before, after, returned=returned)
+    first = left_behind(before, after, returned=True) if returned and back is None else ()
+    first = first or left_in_place(after, stands=returned)
+    return (*first, *(f"beside: {one}" for one in left_in_place(beside, stands=not returned)))
 
 
 class _Driver:
@@ -197,10 +212,19 @@ class _Driver:
         return code
 
     def drive_back(self) -> Back:
-        """Roll a good upgrade back, by a run of its own, and tell how that ended."""
+        """Roll a good upgrade back, by a run of its own, and tell how that ended.
+
+        From one place to the other, back is the same playbook with the versions swapped.
+        """
         journal = RunJournal(self._setting.state / "back")
+        command = ["rollback", str(self._loaded.path)]
+        if not isinstance(self._loaded.playbook.strategy, Rolling):
+            written = swapped(YAML(typ="safe").load(self._loaded.path))
+            book = derived(written, folder=self._loaded.path.parent, changes={}, values="")
+            self._stage.write(BACK_PLAYBOOK, json.dumps(book, indent=1, default=str))
+            command = ["run", str(BACK_PLAYBOOK)]
         with _interrupts(self._interrupt):
-            code = self._follow(["rollback", str(self._loaded.path), "--yes"], journal)
+            code = self._follow([*command, "--yes"], journal)
         return Back(code, _summary(journal))
 
     def _follow(self, arguments: list[str], journal: RunJournal) -> int:

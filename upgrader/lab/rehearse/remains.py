@@ -15,6 +15,8 @@ _BOOKKEEPING = frozenset({"resourceVersion", "generation", "managedFields", "cre
 _OF_CONTROLLERS = frozenset({"deployment.kubernetes.io/revision", "deprecated.daemonset.template.generation"})
 """Counted up by Kubernetes itself with every change, there and back."""
 _HELMS_OWN = "helm.sh/release.v1"
+_MANAGED = "Helm"
+"""Value of the label ``app.kubernetes.io/managed-by`` on all that Helm installs."""
 _WORKLOADS = frozenset({"Deployment", "StatefulSet", "DaemonSet"})
 
 Manifest = Mapping[str, Any]
@@ -48,6 +50,28 @@ def left_behind(before: Snapshot, after: Snapshot, *, returned: bool) -> tuple[s
         returned: Whether the old version must be there again.
     """
     return (*_of_ours(after), *_unlike(before, after, returned), *_of_helm(before, after, returned))
+
+
+def left_in_place(after: Snapshot, *, stands: bool) -> tuple[str, ...]:
+    """Return what runs left in one of two places, a sentence each.
+
+    Args:
+        after: The place after the end of the last run.
+        stands: Whether a version must stand there, and carry the traffic; else nothing of one may.
+    """
+    if stands:
+        last = after.history[-1]["status"] if after.history else "missing"
+        wrong = () if last == "deployed" else (f"the last revision is {last}",)
+        return (*_of_ours(after), *wrong)
+    helms = [
+        name for name, one in after.named().items() if _MANAGED in one["metadata"].get("labels", {}).values()
+    ]
+    deployed = [each for each in after.history if each["status"] == "deployed"]
+    return (
+        *_of_ours(after),
+        *(f"{name} is still there" for name in helms),
+        *(f"revision {each['revision']} is still deployed" for each in deployed),
+    )
 
 
 def _of_ours(after: Snapshot) -> Iterator[str]:

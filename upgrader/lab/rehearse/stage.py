@@ -23,6 +23,9 @@ from upgrader.lab.entered import Entered
 from upgrader.lab.front.bootstrap import CLUSTER
 from upgrader.lab.rehearse.remains import KINDS, Snapshot
 from upgrader.lab.room import Room
+from upgrader.model.playbook import Release
+from upgrader.model.plugins import Color
+from upgrader.model.strategy import Rolling
 from upgrader.model.watching import FromEnvironment, Synthetic
 
 FOLDER = layout.ROOT / "rehearsal"
@@ -77,7 +80,15 @@ def front_service(loaded: LoadedPlaybook) -> str:
     Raises:
         Refused: The playbook names none.
     """
-    release = loaded.playbook.release
+    return service_of(loaded.playbook.release)
+
+
+def service_of(release: Release) -> str:
+    """Return the Service that lets traffic into a release.
+
+    Raises:
+        Refused: The playbook names none.
+    """
     named = [one.service for one in release.workloads.values() if one.service]
     if not named:
         raise Refused(
@@ -134,6 +145,7 @@ class Stage:
         Raises:
             ProgramFailed: Helm failed, or the pods were not ready in time.
         """
+        self._apply_manifests()
         release = self._loaded.playbook.release
         values: list[str] = []
         for path in self._loaded.values_files:
@@ -158,11 +170,21 @@ class Stage:
                 remedy="name the programs that stand for its images: lab.images in the playbook",
             ) from late
 
+    def _apply_manifests(self) -> None:
+        """Apply what the playbook wants beside the gateway, and wait for its pods, wherever they are."""
+        for name in self._loaded.playbook.lab.manifests:
+            content = (self._loaded.path.parent / name).read_text()
+            self.room.run(["kubectl", "apply", "-f", "-"], input=content)
+        if self._loaded.playbook.lab.manifests:
+            self._await_pods(["--all-namespaces"])
+
     def _await_pods(self, where: Sequence[str]) -> int:
         kinds = "deployments,statefulsets,daemonsets"
-        names = self.room.run(["kubectl", "get", kinds, *where, "--output=name"]).stdout.split()
-        for name in names:
-            wait = ["kubectl", "rollout", "status", name, *where, f"--timeout={INSTALL_SECONDS:.0f}s"]
+        form = "--output=custom-columns=N:.metadata.namespace,K:.kind,M:.metadata.name"
+        found = self.room.run(["kubectl", "get", kinds, *where, "--no-headers", form]).stdout
+        for namespace, kind, name in (line.split() for line in found.splitlines()):
+            status = ["kubectl", "rollout", "status", f"{kind}/{name}", "--namespace", namespace]
+            wait = [*status, f"--timeout={INSTALL_SECONDS:.0f}s"]
             self.room.run(wait, timeout_seconds=INSTALL_SECONDS + 10)
         pods = self.room.run(["kubectl", "get", "pods", *where, "--output=name"])
         return len(pods.stdout.split())
@@ -174,9 +196,9 @@ class Stage:
         told = self.room.run([*warnings, "--sort-by=.lastTimestamp"], check=False).stdout
         return "\n".join([pods.strip(), *told.splitlines()[-6:]])
 
-    def snapshot(self) -> Snapshot:
-        """Return what is in the release's namespace now."""
-        release = self._loaded.playbook.release
+    def snapshot(self, color: Color = Color.BLUE) -> Snapshot:
+        """Return what is in the namespace of the release now, in the one or the other place."""
+        release = self._loaded.playbook.place(color)
         where = ["--namespace", release.namespace]
         get = ["kubectl", "get", KINDS, *where, "--output=json"]
         leases = ["kubectl", "get", "leases", *where, "--output=jsonpath={.items[*].metadata.name}"]
@@ -184,7 +206,7 @@ class Stage:
         return Snapshot(
             objects=json.loads(self.room.run(get).stdout)["items"],
             leases=self.room.run(leases).stdout.split(),
-            history=json.loads(self.room.run(history).stdout),
+            history=json.loads(self.room.run(history, check=False).stdout or "[]"),
         )
 
     def open_front(self) -> int:
@@ -193,16 +215,25 @@ class Stage:
         where = ["--namespace", namespace, "--service", self._service, "--port", self._port(namespace)]
         ways = ["--listen", FRONT, "--admin", FRONT_ADMIN, "--dir", str(FRONT_FOLDER)]
         self.room.run(["mkdir", "-p", str(FRONT_FOLDER)])
-        self.python("upgrader.lab.front", *where, *ways, output=self._log("front"))
+        self.python("upgrader.lab.front", *where, *ways, *self._green(), output=self._log("front"))
         count = _await(self._healthy, "the front balancer saw no healthy gateway", seconds=SETTLE_SECONDS)
-        self._logs = self._keep_logs(namespace)
+        self._logs = self._keep_logs()
         return count
 
-    def _keep_logs(self, namespace: str) -> Entered:
+    def _green(self) -> list[str]:
+        """Return the front balancer's second place, where the strategy needs one."""
+        if isinstance(self._loaded.playbook.strategy, Rolling):
+            return []
+        green = self._loaded.playbook.place(Color.GREEN)
+        return ["--green", f"{green.namespace}/{service_of(green)}"]
+
+    def _keep_logs(self) -> Entered:
+        places = {self._loaded.playbook.place(color).namespace for color in Color}
+        whose = [word for place in sorted(places) for word in ("--namespace", place)]
         log = ["--front-log", str(FRONT_FOLDER / "access.log")]
         pipe = subprocess.PIPE
         module = "upgrader.lab.rehearse.access_logs"
-        return self.python(module, "--namespace", namespace, *log, input=pipe, output=pipe)
+        return self.python(module, *whose, *log, input=pipe, output=pipe)
 
     def _port(self, namespace: str) -> str:
         asked = ["kubectl", "get", "service", self._service, "--namespace", namespace, "--output=json"]
