@@ -45,8 +45,9 @@ class ProbeDirectly:
         return Progress(good >= ROUNDS, said, facts={"good": good})
 
     def brake(self, scene: Scene) -> Progress:
-        """A question changes nothing."""
-        return Progress(True, "nothing is being changed")
+        """Go on asking: a question changes nothing, and nobody else asks, so doubt would never end."""
+        asked = self.poll(scene)
+        return Progress(True, asked.detail, facts=asked.facts)
 
     def undo(self, scene: Scene) -> Progress:
         """Nothing is left of a question."""
