@@ -9,9 +9,10 @@ from typing import Any
 
 import pytest
 
-from upgrader.lab.front.__main__ import Place, parse
+from upgrader.lab.front.__main__ import parse
 from upgrader.lab.front.bootstrap import CLUSTER, GREEN_CLUSTER, SPLIT, Address, Front, bootstrap
 from upgrader.lab.front.endpoints import ready_endpoints, write_endpoints
+from upgrader.lab.front.places import Place
 from upgrader.lab.front.slices import Slice, Slices, events
 from upgrader.model.envoy_split import Places, Routed, has_admin_layer, read_routes, routed
 

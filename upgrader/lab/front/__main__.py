@@ -6,48 +6,19 @@ With ``--green N/S`` it stands before a second place, too, and gives it nothing 
 from __future__ import annotations
 
 import argparse
-import signal
 import sys
 import tempfile
-import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
 from pathlib import Path
-from types import FrameType
-
-import urllib3
 
 from upgrader.errors import UpgraderError
 from upgrader.lab.front import envoy
-from upgrader.lab.front.api import SliceRequests
 from upgrader.lab.front.bootstrap import CLUSTER, GREEN_CLUSTER, Address, Front, bootstrap
 from upgrader.lab.front.endpoints import ready_endpoints, write_endpoints
-from upgrader.lab.front.slices import Slice, Slices
-
-_PAUSE_SECONDS = 0.5
-
-
-@dataclass(frozen=True, slots=True)
-class Place:
-    """One installation of the gateway.
-
-    Args:
-        namespace: Its namespace; it may come later.
-        service: The Service in front of its gateways.
-    """
-
-    namespace: str
-    service: str
-
-    @classmethod
-    def parse(cls, text: str) -> Place:
-        """Read ``NAMESPACE/SERVICE``; raises `ValueError` when it is not that."""
-        namespace, _, service = text.partition("/")
-        if not namespace or not service or "/" in service:
-            raise ValueError(f"'{text}' is not NAMESPACE/SERVICE")
-        return cls(namespace, service)
+from upgrader.lab.front.places import Place, ended_by_itself, follow, stopped_by_signal
+from upgrader.lab.front.slices import Slice
 
 
 def parse(arguments: Sequence[str]) -> argparse.Namespace:
@@ -91,13 +62,7 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _balance(front: Front, options: argparse.Namespace) -> int:
-    stopped = threading.Event()
-
-    def stop(number: int, frame: FrameType | None) -> None:
-        stopped.set()
-
-    signal.signal(signal.SIGTERM, stop)
-    signal.signal(signal.SIGINT, stop)
+    stopped = stopped_by_signal()
     places = {CLUSTER: (Place(options.namespace, options.service), front.endpoints_file)}
     if front.green_file:
         places[GREEN_CLUSTER] = (options.green, front.green_file)
@@ -105,39 +70,19 @@ def _balance(front: Front, options: argparse.Namespace) -> int:
         write_endpoints(file, (), cluster=cluster)
     process = envoy.start(bootstrap(front))
     for cluster, (place, file) in places.items():
-        threading.Thread(target=_follow, args=(cluster, place, file, options), daemon=True).start()
-    while process.poll() is None and not stopped.wait(0.2):
-        pass
-    ended_by_itself = process.poll() is not None
+        follow(place, options.kubeconfig, _writer(cluster, file, options))
+    alone = ended_by_itself(process, stopped)
     process.terminate()
     process.wait()
-    return 1 if ended_by_itself else 0
+    return int(alone)
 
 
-def _follow(cluster: str, place: Place, file: Path, options: argparse.Namespace) -> None:
+def _writer(cluster: str, file: Path, options: argparse.Namespace) -> Callable[[list[Slice]], None]:
     def write(slices: list[Slice]) -> None:
         time.sleep(options.lag)
         write_endpoints(file, ready_endpoints(slices, port=options.port), cluster=cluster)
 
-    requests = SliceRequests(options.kubeconfig, namespace=place.namespace, service=place.service)
-    slices = Slices(requests, on_change=write)
-    trouble = ""
-    while True:
-        before, trouble = trouble, _trouble_of(slices)
-        if trouble != before:
-            sys.stderr.write(
-                f"front: EndpointSlices of {place.namespace}/{place.service}: {trouble or 'followed again'}\n"
-            )
-        if trouble:
-            time.sleep(_PAUSE_SECONDS)
-
-
-def _trouble_of(slices: Slices) -> str:
-    try:
-        slices.follow()
-    except (urllib3.exceptions.HTTPError, OSError, ValueError, KeyError) as error:
-        return f"{type(error).__name__}: {error}".splitlines()[0]
-    return ""
+    return write
 
 
 if __name__ == "__main__":

@@ -10,30 +10,24 @@ from __future__ import annotations
 import argparse
 import os
 import shutil
-import signal
 import subprocess
 import sys
 import tempfile
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from types import FrameType
-
-import urllib3
 
 from upgrader.adapters.runtime_socket import ask
 from upgrader.errors import LabUnavailable, UpgraderError
-from upgrader.lab.front.__main__ import Place
-from upgrader.lab.front.api import SliceRequests
 from upgrader.lab.front.bootstrap import Address
 from upgrader.lab.front.endpoints import ready_endpoints
 from upgrader.lab.front.envoy import die_with_parent
 from upgrader.lab.front.haproxy_setup import BLUE, GREEN, HaproxyFront, Slots, as_json, told
-from upgrader.lab.front.slices import Slice, Slices
+from upgrader.lab.front.places import Place, ended_by_itself, follow, stopped_by_signal
+from upgrader.lab.front.slices import Slice
 
-_PAUSE_SECONDS = 0.5
 _TELL_SECONDS = 2.0
 _START_SECONDS = 10.0
 
@@ -131,30 +125,21 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _balance(front: HaproxyFront, options: argparse.Namespace) -> int:
-    stopped = threading.Event()
-
-    def stop(number: int, frame: FrameType | None) -> None:
-        stopped.set()
-
-    signal.signal(signal.SIGTERM, stop)
-    signal.signal(signal.SIGINT, stop)
+    stopped = stopped_by_signal()
     haproxy = Haproxy(front)
     haproxy.await_socket()
     places = {BLUE: Place(options.namespace, options.service)}
     if options.green:
         places[GREEN] = options.green
     for backend, place in places.items():
-        follower = threading.Thread(target=_follow, args=(haproxy, backend, place, options), daemon=True)
-        follower.start()
-    while haproxy.process.poll() is None and not stopped.wait(0.2):
-        pass
-    ended_by_itself = haproxy.process.poll() is not None
+        follow(place, options.kubeconfig, _teller(haproxy, backend, options))
+    alone = ended_by_itself(haproxy.process, stopped)
     haproxy.close()
-    return 1 if ended_by_itself else 0
+    return int(alone)
 
 
-def _follow(haproxy: Haproxy, backend: str, place: Place, options: argparse.Namespace) -> None:
-    slots, trouble = Slots(backend), ""
+def _teller(haproxy: Haproxy, backend: str, options: argparse.Namespace) -> Callable[[list[Slice]], None]:
+    slots = Slots(backend)
 
     def tell(pieces: list[Slice]) -> None:
         try:
@@ -163,24 +148,7 @@ def _follow(haproxy: Haproxy, backend: str, place: Place, options: argparse.Name
             slots.forget()
             raise
 
-    requests = SliceRequests(options.kubeconfig, namespace=place.namespace, service=place.service)
-    slices = Slices(requests, on_change=tell)
-    while True:
-        before, trouble = trouble, _trouble_of(slices)
-        if trouble != before:
-            sys.stderr.write(
-                f"front: EndpointSlices of {place.namespace}/{place.service}: {trouble or 'followed again'}\n"
-            )
-        if trouble:
-            time.sleep(_PAUSE_SECONDS)
-
-
-def _trouble_of(slices: Slices) -> str:
-    try:
-        slices.follow()
-    except (urllib3.exceptions.HTTPError, OSError, ValueError, KeyError) as error:
-        return f"{type(error).__name__}: {error}".splitlines()[0]
-    return ""
+    return tell
 
 
 if __name__ == "__main__":
