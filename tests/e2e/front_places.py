@@ -2,19 +2,29 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import threading
+import time
+import urllib.request
 from collections import Counter
 from dataclasses import dataclass, field
 from http.client import HTTPConnection
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Protocol
+
+import pytest
 
 from tests.e2e.dataplane import get, wait_for
+from upgrader.errors import BalancerUnwilling
+from upgrader.lab.clouds.serving import CONTROL
 from upgrader.lab.front import envoy
 from upgrader.lab.front.bootstrap import CLUSTER, GREEN_CLUSTER, Address, Front, bootstrap
 from upgrader.lab.front.endpoints import write_endpoints
+from upgrader.model.fleet import Fleet
+from upgrader.model.plugins import Signal, Traffic
 
 _NETWORK = f"127.{150 + os.getpid() // 250 % 50}.{os.getpid() % 250 + 1}"
 """Addresses of our own, so that two runs on one machine do not meet."""
@@ -103,3 +113,44 @@ class Places:
             found[connection.getresponse().read().decode()] += 1
         connection.close()
         return found
+
+
+def set_fault(url: str, name: str, **more: object) -> None:
+    """Have a cloud of the lab go wrong; the empty name heals it."""
+    body = json.dumps({"fault": name, **more} if name else {}).encode()
+    urllib.request.urlopen(urllib.request.Request(url + CONTROL, body), timeout=5).close()
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """A way in which a cloud says no, and the words it must be told by."""
+
+    url: str
+    fault: str
+    words: str
+
+
+class Movable(Signal, Traffic, Protocol):
+    """A balancer that moves traffic; it has one name as both."""
+
+    name: str
+
+
+def require_refused(traffic: Movable, fleet: Fleet, refusal: Refusal, *, within_seconds: float) -> None:
+    """Read, read back and move: each says so within its time, and none is ever a fact or a value."""
+    assert traffic.read(fleet).error == ""
+    set_fault(refusal.url, refusal.fault, seconds=30)
+
+    began = time.monotonic()
+    reading, split = traffic.read(fleet), traffic.split()
+    took = time.monotonic() - began
+    with pytest.raises(BalancerUnwilling) as refused:
+        traffic.move(0.5)
+    set_fault(refusal.url, "")
+
+    assert refusal.words in reading.error
+    assert (reading.facts, dict(reading.values)) == ((), {})
+    assert (split.green_ratio, refusal.words in split.error) == (None, True)
+    assert refusal.words in refused.value.what
+    assert took < within_seconds
+    assert traffic.split().green_ratio == 0

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import time
-import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
@@ -13,7 +11,7 @@ from typing import Any, cast
 import pytest
 
 from tests.e2e.dataplane import wait_for
-from tests.e2e.front_places import Places
+from tests.e2e.front_places import Places, Refusal, require_refused, set_fault
 from tests.signals.fakes import fleet, pod
 from upgrader.adapters.aws import aws_client
 from upgrader.adapters.clock import SystemClock
@@ -21,7 +19,6 @@ from upgrader.balancers.aws_target_group import AwsWeightedGroups, build
 from upgrader.errors import BalancerUnwilling
 from upgrader.lab.clouds.aws import REGION, AwsCloud, Shape
 from upgrader.lab.clouds.front_view import BLUE, GREEN, FrontView, Pace, admin
-from upgrader.lab.clouds.serving import CONTROL
 from upgrader.model.fleet import Side
 from upgrader.model.ports import Ports
 from upgrader.model.reading import Reading
@@ -85,8 +82,7 @@ def forward(cloud: AwsCloud, blue: int, green: int) -> list[dict[str, Any]]:
 
 
 def fault(cloud: AwsCloud, name: str, **more: object) -> None:
-    body = json.dumps({"fault": name, **more} if name else {}).encode()
-    urllib.request.urlopen(urllib.request.Request(cloud.url + CONTROL, body), timeout=5).close()
+    set_fault(cloud.url, name, **more)
 
 
 def balancer(cloud: AwsCloud) -> AwsWeightedGroups:
@@ -194,23 +190,7 @@ def test_health_is_what_the_fronts_checks_find(cloud: AwsCloud, places: Places) 
 )
 def test_each_refusal_is_an_error_that_says_which(cloud: AwsCloud, name: str, words: str) -> None:
     """Read, read back and move: each says so within its time, and none is ever a fact or a value."""
-    traffic = balancer(cloud)
-    assert traffic.read(PODS).error == ""
-    fault(cloud, name, seconds=30)
-
-    began = time.monotonic()
-    reading, split = traffic.read(PODS), traffic.split()
-    took = time.monotonic() - began
-    with pytest.raises(BalancerUnwilling) as refused:
-        traffic.move(0.5)
-    fault(cloud, "")
-
-    assert words in reading.error
-    assert (reading.facts, dict(reading.values)) == ((), {})
-    assert (split.green_ratio, words in split.error) == (None, True)
-    assert words in refused.value.what
-    assert took < 3
-    assert traffic.split().green_ratio == 0
+    require_refused(balancer(cloud), PODS, Refusal(cloud.url, name, words), within_seconds=3)
 
 
 def test_a_right_that_is_missing_is_named(cloud: AwsCloud) -> None:

@@ -13,7 +13,7 @@ from typing import Any, cast
 import pytest
 
 from tests.e2e.dataplane import wait_for
-from tests.e2e.front_places import PORT, Places
+from tests.e2e.front_places import PORT, Places, Refusal, require_refused, set_fault
 from tests.signals.fakes import fleet, pod
 from upgrader.adapters.clock import SystemClock
 from upgrader.adapters.http import HttpClient
@@ -21,7 +21,7 @@ from upgrader.balancers.gcp_neg import GcpTraffic, build
 from upgrader.errors import BalancerUnwilling
 from upgrader.lab.clouds.front_view import BLUE, GREEN, SPLIT, FrontView, Pace, admin
 from upgrader.lab.clouds.gcp import Shape, serve
-from upgrader.lab.clouds.serving import CONTROL, CloudServer
+from upgrader.lab.clouds.serving import CloudServer
 from upgrader.model.fleet import Side
 from upgrader.model.ports import Ports
 
@@ -57,8 +57,7 @@ def cloud(places: Places) -> Iterator[CloudServer]:
 
 
 def fault(cloud: CloudServer, name: str, **more: object) -> None:
-    body = json.dumps({"fault": name, **more} if name else {}).encode()
-    urllib.request.urlopen(urllib.request.Request(cloud.url + CONTROL, body), timeout=5).close()
+    set_fault(cloud.url, name, **more)
 
 
 def balancer(cloud: CloudServer, **changes: object) -> GcpTraffic:
@@ -137,23 +136,7 @@ def test_health_is_what_the_fronts_checks_find(cloud: CloudServer, places: Place
 )
 def test_each_refusal_is_an_error_that_says_which(cloud: CloudServer, name: str, words: str) -> None:
     """Read, read back and move: each says so within its time, and none is ever a fact or a value."""
-    traffic = balancer(cloud)
-    assert traffic.read(PODS).error == ""
-    fault(cloud, name, seconds=30)
-
-    began = time.monotonic()
-    reading, split = traffic.read(PODS), traffic.split()
-    took = time.monotonic() - began
-    with pytest.raises(BalancerUnwilling) as refused:
-        traffic.move(0.5)
-    fault(cloud, "")
-
-    assert words in reading.error
-    assert (reading.facts, dict(reading.values)) == ((), {})
-    assert (split.green_ratio, words in split.error) == (None, True)
-    assert words in refused.value.what
-    assert took < 2
-    assert traffic.split().green_ratio == 0
+    require_refused(balancer(cloud), PODS, Refusal(cloud.url, name, words), within_seconds=2)
 
 
 def test_a_change_whose_answer_is_lost_is_found_out(cloud: CloudServer) -> None:
