@@ -13,7 +13,7 @@ ALONE = frozenset({"test_drills.py", "test_canaries.py"})
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep the end-to-end tests of a file on one worker: they share a room, which takes seconds to come up."""
+    """Keep the end-to-end tests of a file on one worker: they share a room, which takes seconds."""
     for item in items:
         if item.path.parent.name == "e2e" and item.path.name not in ALONE:
             item.add_marker(pytest.mark.xdist_group(item.path.name))

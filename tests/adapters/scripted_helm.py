@@ -101,6 +101,7 @@ def helm_answers(help_text: str, version: str, **more: Any) -> dict[str, str | O
         "version": version,
         "upgrade --help": help_text,
         "rollback --help": help_text,
+        "install --help": help_text,
         "list --help": help_text,
         **more,
     }

@@ -128,6 +128,35 @@ def test_an_upgrade_by_helm_3_has_only_flags_it_knows(tmp_path: Path) -> None:
     assert "upgrader/run=r-1" in shell.words()
 
 
+def test_an_installation_beside_is_without_definitions_and_takes_over_a_kept_name(tmp_path: Path) -> None:
+    """Values come from the release it stands beside; the place may hold the records of a retired version."""
+    shell = helm4(**{"get values": '{"replicas": 3}'})
+    origin = release(shell, tmp_path)
+
+    process = release(shell, tmp_path / "beside", origin=origin).start_install(CHART, labels={"a": "b"})
+
+    values = tmp_path / "beside" / "values"
+    assert shell.words() == [
+        *("install", "edge", "/run/chart/gw-2.0.0.tgz", "--create-namespace", "--skip-crds", "--replace"),
+        *("--values", f"{values}/known-good.json", "--values", f"{values}/secrets.json"),
+        *("--timeout", "300s", "--wait=hookOnly", "--hide-notes", "--labels", "a=b"),
+        *("--kubeconfig", "/kube/config", "--kube-context", "prod", "--namespace", "gw"),
+    ]
+    assert process.log.endswith("001-forward-install.log")
+    assert json.loads((values / "known-good.json").read_text()) == {"replicas": 3}
+
+
+@pytest.mark.parametrize("keeps", [True, False])
+def test_what_is_uninstalled_keeps_its_records_where_it_may_come_back(keeps: bool, tmp_path: Path) -> None:
+    shell = helm4()
+
+    process = release(shell, tmp_path).start_uninstall(as_="forward", keep_history=keeps)
+
+    assert shell.words()[:2] == ["uninstall", "edge"]
+    assert ("--keep-history" in shell.words()) is keeps
+    assert process.log.endswith("001-forward-uninstall.log")
+
+
 def test_the_definitions_are_those_of_subcharts_that_the_values_enable_read_once(tmp_path: Path) -> None:
     kind = "kind: CustomResourceDefinition\nmetadata: {name: NAME}"
     files = {

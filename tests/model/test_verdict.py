@@ -8,12 +8,13 @@ from typing import Any
 import pytest
 
 from tests.scenario.stage import Stage
+from upgrader.flow.decide import decide
 from upgrader.model.evidence import Counts
-from upgrader.model.phase import Phase
-from upgrader.model.plugins import Gate
+from upgrader.model.phase import Event, Phase
+from upgrader.model.plugins import Gate, StepPlan
 from upgrader.model.reading import Fact, Reading, Weight
 from upgrader.model.record import Kind, Record
-from upgrader.model.run import Run, open_run
+from upgrader.model.run import Run, new_ratio, open_run
 from upgrader.model.verdict import Verdict, judge, needed_seconds
 
 BEGAN = 1000.0
@@ -86,3 +87,39 @@ def test_a_gate_that_settles_stands_its_time_only() -> None:
     alone = reading(counts=Counts(1000, 0, 0, 0, 1.0))
 
     assert needed_seconds(run_with(alone), "envoy_stats", Gate.SETTLE) == 4.0
+
+
+PATIENT = StepPlan("shift 1/2", "shift_traffic", Gate.STAND, {}, 30.0, 0.1, patient=True)
+
+
+@pytest.mark.parametrize(
+    ("waited", "resumed", "holds"),
+    [
+        pytest.param(29.0, 0.0, False, id="in time"),
+        pytest.param(31.0, 0.0, True, id="late"),
+        pytest.param(31.0, BEGAN + 10, False, id="a resume gives it another deadline"),
+    ],
+)
+def test_a_step_that_waits_for_somebody_elses_api_is_held_and_never_failed(
+    waited: float, resumed: float, holds: bool
+) -> None:
+    facts = {PATIENT.id: {"begun_at": BEGAN, "waits_for": "the API said: throttled"}}
+    run = run_with(None)
+    policy = replace(run.policy, signals={})
+    run = replace(run, phase=Phase.APPLYING, steps=(PATIENT,), facts=facts, resumed_at=resumed)
+    run = replace(run, policy=policy, meters={}, ceilings={})
+
+    decision = decide(run, BEGAN + waited)
+
+    assert decision.event is (Event.HELD if holds else None)
+    assert ("throttled" in decision.reason) is holds
+
+
+@pytest.mark.parametrize(("live", "green", "new"), [("blue", 0.1, 0.1), ("green", 0.1, 0.9)])
+def test_the_share_of_the_new_version_is_read_off_the_balancer(live: str, green: float, new: float) -> None:
+    told = Reading("front", BEGAN, BEGAN, "test", values={"green_ratio": green})
+    run = run_with(None)
+    run = replace(run, header={**run.header, "measured": {"live": live}}, latest={"front": told})
+
+    assert new_ratio(run) == pytest.approx(new)
+    assert new_ratio(replace(run, latest={})) is None

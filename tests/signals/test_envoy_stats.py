@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from tests.signals.fakes import FakeClock, FakeSweep, fleet, pod, ports
@@ -157,6 +159,17 @@ def test_requests_due_to_new_pods_add_up_until_one_comes() -> None:
     third = bench.look(pods, old_1=page(503, 90), old_2=page(503, 90), new_1=page(503, 1))
 
     assert [first.due_requests, second.due_requests, third.due_requests] == [30, 60, 0]
+
+
+@pytest.mark.parametrize(("ratio", "due"), [(0.1, 3.33), (0.5, 30.0), (1.0, 30.0)])
+def test_requests_due_follow_the_balancers_share_where_it_parts_traffic(ratio: float, due: float) -> None:
+    """Not the number of pods; and where the new side is to get all, all that the old side still gets."""
+    bench, shared = Bench(), replace(fleet(OLD, NEW), new_ratio=ratio)
+    bench.look(shared, old_1=page(100, 10), new_1=page(9))
+
+    reading = bench.look(shared, old_1=page(101, 40), new_1=page(10))
+
+    assert reading.due_requests == pytest.approx(due, abs=0.01)
 
 
 def test_an_old_proxy_that_refuses_its_configuration_is_a_fact() -> None:

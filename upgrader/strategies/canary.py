@@ -41,7 +41,8 @@ def plan(survey: Survey, run: str, *, revision: int = 0) -> tuple[StepPlan, ...]
     if strategy.direct:
         steps.append(StepPlan("probe", "probe_directly", Gate.NONE, {}, PROBE_SECONDS))
     steps += _rungs(survey, usable(strategy.rungs, beside.finest_ratio), beside)
-    retire = StepPlan("retire", "retire", Gate.SETTLE, {}, HELM_SECONDS + ready, 1.0)
+    # Patient: it asks the balancer once more, and that it does not answer is no fault of the new version.
+    retire = StepPlan("retire", "retire", Gate.SETTLE, {}, HELM_SECONDS + ready, 1.0, patient=True)
     return (*steps, retire)
 
 
