@@ -95,8 +95,8 @@ class Plan:
 
 def load_playbook(path: Path, flags: Flags) -> LoadedPlaybook:
     """Read a playbook; see `playbook_file.load` for what is refused."""
-    kinds = {kind: plugins.names(kind) for kind in ("signals", "balancers")}
-    loaded = load(path, flags.environ, plugins=kinds)
+    kinds = {kind: plugins.names(kind) for kind in ("signals", "balancers", "strategies")}
+    loaded = load(path, flags.environ, plugins=kinds, keys_of=plugins.keys_of)
     return _in_context(loaded, flags.context or loaded.playbook.context or "")
 
 

@@ -7,8 +7,12 @@ import pkgutil
 from functools import cache
 from importlib.metadata import entry_points
 from types import ModuleType
+from typing import TYPE_CHECKING
 
 from upgrader.errors import PlaybookInvalid
+
+if TYPE_CHECKING:
+    from pydantic import BaseModel
 
 KINDS = ("signals", "balancers", "checks", "strategies", "steps")
 """Each is a folder of ``upgrader/`` and an entry-point group ``upgrader.KIND``."""
@@ -42,6 +46,20 @@ def find(kind: str, name: str) -> ModuleType:
             remedy="install the package that brings it, or choose another",
         )
     return importlib.import_module(f"upgrader.{kind}.{name}")
+
+
+def keys_of(kind: str, name: str) -> type[BaseModel] | None:
+    """Return the model of a plugin's own keys in the playbook: its ``Settings``, where it has that.
+
+    Args:
+        kind: One of `KINDS`.
+        name: Its name.
+
+    Raises:
+        PlaybookInvalid: There is no such plugin.
+    """
+    found: type[BaseModel] | None = getattr(find(kind, name), "Settings", None)
+    return found
 
 
 def modules(kind: str) -> tuple[ModuleType, ...]:

@@ -19,12 +19,14 @@ from upgrader.flags import Flags
 from upgrader.model.playbook import Release
 from upgrader.model.plugins import Color, Signal, Traffic
 from upgrader.model.ports import Ports, ProbeSpec
-from upgrader.model.strategy import Rolling
 from upgrader.model.watching import Synthetic
 
 if TYPE_CHECKING:
     from upgrader.adapters.helm import HelmRelease
     from upgrader.adapters.kube import KubeApi
+
+_OF_TRAFFIC = ("finest_ratio", "delay_seconds", "split", "move", "by_hand")
+"""What a `Traffic` has."""
 
 
 @dataclass(frozen=True)
@@ -80,8 +82,7 @@ class Wiring:
         book = self.loaded.playbook
         old = self._helm(book.release, self.folder)
         new = self._helm(book.beside, self.folder / "beside", origin=old)
-        bases = {} if isinstance(book.strategy, Rolling) else book.strategy.direct
-        base = bases.get(live.other.value, "")
+        base = book.strategy.direct.get(live.other.value, "")
         direct = self._direct(base) if base else ()
         return replace(ports, helm=old, beside=new, traffic=traffic, direct=direct)
 
@@ -132,12 +133,24 @@ class Wiring:
         return signals
 
     def traffic(self, signals: Sequence[Signal]) -> Traffic | None:
-        """Return the balancer that has a green backend; the playbook says if there is one, and but one."""
+        """Return the balancer that has a green backend; the playbook says if there is one, and but one.
+
+        Raises:
+            PlaybookInvalid: It is a plugin that moves no traffic.
+        """
         balancers = self.loaded.playbook.balancers
-        if isinstance(self.loaded.playbook.strategy, Rolling):
+        if not self.loaded.playbook.is_beside:
             return None
         paired = zip(balancers, signals[len(signals) - len(balancers) :], strict=True)
-        return cast("Traffic", next(made for said, made in paired if getattr(said, "green", None)))
+        said, made = next((said, made) for said, made in paired if getattr(said, "green", None))
+        if missing := [name for name in _OF_TRAFFIC if not hasattr(made, name)]:
+            raise PlaybookInvalid(
+                f"balancer {said.kind} moves no traffic: what it makes has no {', '.join(missing)}",
+                file=str(self.loaded.path),
+                key=f"balancers[{balancers.index(said)}]",
+                remedy="give a balancer that moves traffic the green backend",
+            )
+        return cast("Traffic", made)
 
 
 def require_own_names(signals: Sequence[Signal], *, file: str) -> None:

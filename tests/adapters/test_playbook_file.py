@@ -474,7 +474,7 @@ def test_the_schema_lets_editors_refuse_unknown_keys_and_bare_numbers() -> None:
     objects = [part for part in parts(published) if part.get("type") == "object" and "properties" in part]
     is_open = {part["title"] for part in objects if part.get("additionalProperties") is not False}
 
-    assert is_open == {"PluginSignal", "PluginBalancer"}
+    assert is_open == {"PluginSignal", "PluginBalancer", "PluginStrategy"}
     assert published["$schema"].startswith("https://json-schema.org/")
     assert published["properties"]["bake"]["pattern"] == r"^([0-9]+(\.[0-9]+)?(ms|s|m|h|d))+$"
     assert published["properties"]["bake"]["default"] == "10m"

@@ -21,9 +21,15 @@ from upgrader.adapters.playbook_template import TEMPLATES
 from upgrader.errors import PlaybookInvalid
 from upgrader.model.balancing import BalancerSettings
 from upgrader.model.playbook import STRATEGIES, Playbook, Release
-from upgrader.model.strategy import Rolling
 from upgrader.model.strict import MISPLACED, UNKNOWN_KEY, nearest
-from upgrader.model.watching import EnvoyStats, FromEnvironment, SignalSettings, Synthetic, probe_names
+from upgrader.model.watching import (
+    EnvoyStats,
+    FromEnvironment,
+    KeysOf,
+    SignalSettings,
+    Synthetic,
+    probe_names,
+)
 
 KeyPath = tuple[str | int, ...]
 
@@ -93,14 +99,19 @@ class LoadedPlaybook:
 
 
 def load(
-    path: Path, environ: Mapping[str, str], *, plugins: Mapping[str, Sequence[str]] | None = None
+    path: Path,
+    environ: Mapping[str, str],
+    *,
+    plugins: Mapping[str, Sequence[str]] | None = None,
+    keys_of: KeysOf | None = None,
 ) -> LoadedPlaybook:
     """Read a playbook and look that all it names on this machine is there.
 
     Args:
         path: The YAML file; paths in it are relative to its folder.
         environ: The environment; only variables that the playbook names are read.
-        plugins: Kinds that others installed, by ``signals`` and ``balancers``.
+        plugins: Kinds that others installed, by ``signals``, ``balancers`` and ``strategies``.
+        keys_of: Finds the model of the keys of such a kind.
 
     Raises:
         PlaybookInvalid: with file, line and key of the first mistake, and all others in the text.
@@ -109,7 +120,7 @@ def load(
     content = _content(path)
     source = _Source(path, _tree(path, content))
     try:
-        playbook = Playbook.read(source.plain(), plugins=plugins)
+        playbook = Playbook.read(source.plain(), plugins=plugins, keys_of=keys_of)
     except ValidationError as error:
         raise source.invalid([_explained(source, one) for one in error.errors()]) from error
     release = playbook.release
@@ -306,8 +317,8 @@ def _absent(playbook: Playbook, folder: Path, environ: Mapping[str, str]) -> Ite
 def _files(playbook: Playbook) -> Iterator[tuple[KeyPath, str]]:
     for at, name in enumerate(playbook.release.values.files):
         yield ("releases", 0, "values", "files", at), name
-    green = () if isinstance(playbook.strategy, Rolling) else playbook.strategy.green.values_files
-    for at, name in enumerate(green):
+    green = playbook.strategy.green
+    for at, name in enumerate(green.values_files if green else ()):
         yield ("strategy", "green", "values_files", at), name
     for at, name in enumerate(playbook.lab.manifests):
         yield ("lab", "manifests", at), name

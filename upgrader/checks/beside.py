@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from upgrader.model import manifests
 from upgrader.model.plugins import Beside, Finding, Severity, Survey
 from upgrader.model.ports import Manifest, ReleaseStatus
-from upgrader.model.strategy import Rolling
+from upgrader.model.strategy import BlueGreen, Canary
 from upgrader.model.subjects import on_data_path
 
 RULES = {
@@ -109,9 +109,8 @@ def _goes_with_the_old(survey: Survey) -> Iterator[Finding]:
 
 def _rungs(survey: Survey, beside: Beside) -> Iterator[Finding]:
     strategy = survey.playbook.strategy
-    if isinstance(strategy, Rolling):
-        return
-    fine = [rung for rung in strategy.rungs if rung < beside.finest_ratio]
+    rungs = strategy.rungs if isinstance(strategy, Canary | BlueGreen) else ()
+    fine = [rung for rung in rungs if rung < beside.finest_ratio]
     if fine:
         wished = ", ".join(f"{rung:.4g}" for rung in fine)
         seen = (

@@ -30,8 +30,9 @@ def run_all(survey: Survey, modules: Iterable[Check]) -> tuple[Finding, ...]:
 def _applicable(module: Check, survey: Survey) -> Iterable[Finding]:
     """Return what a check found, without the rules that speak of other strategies."""
     only: Mapping[str, tuple[str, ...]] = getattr(module, "ONLY_FOR", {})
-    kind = survey.playbook.strategy.kind
-    return (one for one in module.check(survey) if kind in only.get(one.rule, (kind,)))
+    book = survey.playbook
+    spoken_of = {book.strategy.kind} if book.is_beside else {book.strategy.kind, "rolling"}
+    return (one for one in module.check(survey) if spoken_of & {*only.get(one.rule, spoken_of)})
 
 
 def blocking(findings: Iterable[Finding]) -> tuple[Finding, ...]:

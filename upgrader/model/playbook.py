@@ -35,7 +35,7 @@ from upgrader.model.strict import (
     not_empty,
 )
 from upgrader.model.units import Duration, Ratio
-from upgrader.model.watching import SIGNALS, EnvoyStats, SignalSettings, Synthetic
+from upgrader.model.watching import SIGNALS, EnvoyStats, KeysOf, SignalSettings, Synthetic
 
 __all__ = ["BALANCERS", "SIGNALS", "STRATEGIES", "Playbook"]
 
@@ -306,17 +306,24 @@ class Playbook(Strict):
     lab: Lab = Field(default_factory=Lab)
 
     @classmethod
-    def read(cls, data: Mapping[str, Any], *, plugins: Mapping[str, Sequence[str]] | None = None) -> Playbook:
+    def read(
+        cls,
+        data: Mapping[str, Any],
+        *,
+        plugins: Mapping[str, Sequence[str]] | None = None,
+        keys_of: KeysOf | None = None,
+    ) -> Playbook:
         """Build a playbook from plain data.
 
         Args:
             data: What the YAML holds.
-            plugins: Kinds that others installed, by ``signals`` and ``balancers``.
+            plugins: Kinds that others installed, by ``signals``, ``balancers`` and ``strategies``.
+            keys_of: Finds the model of the keys of such a kind. Default: they are taken as written.
 
         Raises:
             pydantic.ValidationError: with the path of each key at fault.
         """
-        return cls.model_validate(data, context={"plugins": plugins or {}})
+        return cls.model_validate(data, context={"plugins": plugins or {}, "keys_of": keys_of})
 
     @property
     def release(self) -> Release:
@@ -325,13 +332,18 @@ class Playbook(Strict):
 
     def place(self, color: Color) -> Release:
         """Return the release in one of the two places that a second installation needs; blue is `release`."""
-        if color is Color.BLUE or isinstance(self.strategy, Rolling):
-            return self.release
         green = self.strategy.green
+        if color is Color.BLUE or green is None:
+            return self.release
         files = (*self.release.values.files, *green.values_files)
         values = self.release.values.model_copy(update={"files": files})
         names = {"name": green.name, "namespace": green.namespace, "values": values}
         return self.releases[0].model_copy(update=names).named()
+
+    @property
+    def is_beside(self) -> bool:
+        """Whether the new version is installed beside the old one, and traffic moved by a balancer."""
+        return self.strategy.green is not None
 
     @property
     def beside(self) -> Release:
@@ -354,9 +366,9 @@ class Playbook(Strict):
     @model_validator(mode="after")
     def _two_places(self) -> Self:
         """A second installation needs a place of its own, and a balancer that knows both."""
-        if isinstance(self.strategy, Rolling):
-            return self
         green = self.strategy.green
+        if green is None:
+            return self
         if green.namespace == self.release.namespace:
             raise at_fault(("strategy", "green", "namespace"), "must be another than the release's own")
         moving = [at for at, one in enumerate(self.balancers) if getattr(one, "green", None)]

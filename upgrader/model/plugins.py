@@ -226,6 +226,7 @@ class Check(Protocol):
     """A module ``upgrader/checks/SUBJECT.py`` has ``RULES`` (rule → one line) and ``check``.
 
     It may have ``ONLY_FOR`` too: rule → the strategies it speaks of; a rule that is not there speaks of all.
+    What is said of ``rolling`` is said of every strategy that upgrades the release where it is.
     """
 
     RULES: Mapping[str, str]
@@ -335,7 +336,19 @@ class Step(Protocol):
 
 
 class Strategy(Protocol):
-    """``upgrader/strategies/KIND.py`` has ``plan``."""
+    """A module ``upgrader/strategies/KIND.py`` has ``plan``.
 
-    def plan(self, survey: Survey) -> tuple[StepPlan, ...]:
-        """Return the steps; pure."""
+    Where its playbook entry has ``green``, the new version is installed beside the old: the survey says so.
+    """
+
+    def plan(self, survey: Survey, run: str, *, revision: int = 0) -> tuple[StepPlan, ...]:
+        """Return the steps; pure.
+
+        Args:
+            survey: What was read; ``survey.playbook.strategy`` holds its keys.
+            run: The run's id.
+            revision: Go to this revision of the history; 0 for the playbook's chart.
+
+        Raises:
+            Refused: It cannot do that; nothing is touched.
+        """

@@ -6,23 +6,16 @@ from collections.abc import Mapping
 from datetime import timedelta
 from decimal import Decimal
 from itertools import pairwise
-from typing import Annotated, Final, Literal
+from typing import Annotated, ClassVar, Final, Literal
 
-from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, Tag
+from pydantic import AfterValidator, Discriminator, Field, Tag
 
-from upgrader.model.strict import Name, ReleaseName, Strict, Text, nearest
+from upgrader.model.strict import Name, ReleaseName, Strict, Text
 from upgrader.model.units import BatchSize, Duration, Ratio, Share, require_growing
+from upgrader.model.watching import ForeignPlugin, by_kind
 
 STRATEGIES: Final = ("rolling", "canary", "blue_green")
 STRATEGIES_NOT_YET: Final = ("gitops", "revision")
-
-
-def _known_strategy(value: object) -> object:
-    if value in STRATEGIES:
-        return value
-    if value in STRATEGIES_NOT_YET:
-        raise ValueError(f"{value} is not in this version; there is: {', '.join(STRATEGIES)}")
-    raise ValueError(f"unknown strategy; there is: {', '.join(STRATEGIES)}{nearest(str(value), STRATEGIES)}")
 
 
 DEFAULT_BATCHES: Final = (1, Share(Decimal(10)), Share(Decimal(50)), Share(Decimal(100)))
@@ -36,7 +29,11 @@ def _growing(value: tuple[int | Share, ...]) -> tuple[int | Share, ...]:
 class Rolling(Strict):
     """One ``helm upgrade``, its pods let through in batches."""
 
-    kind: Annotated[Literal["rolling"], BeforeValidator(_known_strategy)]
+    green: ClassVar[None] = None
+    """There is no place beside the release."""
+    direct: ClassVar[Mapping[Literal["blue", "green"], str]] = {}
+
+    kind: Literal["rolling"]
     batches: Annotated[tuple[BatchSize, ...], AfterValidator(_growing)] = Field(
         DEFAULT_BATCHES,
         description="How many pods are new after each batch: whole numbers, then shares rounded up; the last "
@@ -73,6 +70,15 @@ def _to_all(value: tuple[float, ...]) -> tuple[float, ...]:
     return value
 
 
+Direct = dict[Literal["blue", "green"], Text]
+"""Where each place answers past the balancer."""
+_DIRECT: Final = (
+    "Where each place answers past the balancer, such as http://gateway.green.svc: every synthetic request "
+    "is asked there of the new version before it gets traffic, with its own path, Host and headers. Default "
+    "none: it is not asked."
+)
+
+
 class _Beside(Strict):
     """The new version is installed beside the old, and a balancer moves the traffic."""
 
@@ -82,18 +88,13 @@ class _Beside(Strict):
         description="How long the new installation's pods may take to turn ready, once Helm is done. Default "
         "5m: longer than an image pull, shorter than Kubernetes' own 10 minutes.",
     )
-    direct: dict[Literal["blue", "green"], Text] = Field(
-        default_factory=dict,
-        description="Where each place answers past the balancer, such as http://gateway.green.svc: every "
-        "synthetic request is asked there of the new version before it gets traffic, with its own path, "
-        "Host and headers. Default none: it is not asked.",
-    )
+    direct: Direct = Field(default_factory=dict, description=_DIRECT)
 
 
 class Canary(_Beside):
     """A second installation gets traffic in rungs, each gated."""
 
-    kind: Annotated[Literal["canary"], BeforeValidator(_known_strategy)]
+    kind: Literal["canary"]
     rungs: Annotated[tuple[Ratio, ...], AfterValidator(_to_all)] = Field(
         DEFAULT_RUNGS,
         description="The new version's share of the requests, rung by rung, up to 100%. What a balancer "
@@ -105,7 +106,7 @@ class Canary(_Beside):
 class BlueGreen(_Beside):
     """A second installation gets all the traffic at once."""
 
-    kind: Annotated[Literal["blue_green"], BeforeValidator(_known_strategy)]
+    kind: Literal["blue_green"]
 
     @property
     def rungs(self) -> tuple[float, ...]:
@@ -113,14 +114,25 @@ class BlueGreen(_Beside):
         return (1.0,)
 
 
-def _by_kind(value: object) -> str:
-    kind = value.get("kind") if isinstance(value, Mapping) else getattr(value, "kind", None)
-    return kind if kind in ("canary", "blue_green") else "rolling"
+class PluginStrategy(ForeignPlugin):
+    """A strategy that somebody else's package brings; it validates all keys but these itself."""
+
+    place = "strategies"
+    ours = STRATEGIES
+    later = STRATEGIES_NOT_YET
+
+    green: GreenPlace | None = Field(
+        None,
+        description="Where a second installation goes, for strategies that make one. Default none: it "
+        "upgrades the release where it is.",
+    )
+    direct: Direct = Field(default_factory=dict, description=_DIRECT)
 
 
 StrategySettings = Annotated[
     Annotated[Rolling, Tag("rolling")]
     | Annotated[Canary, Tag("canary")]
-    | Annotated[BlueGreen, Tag("blue_green")],
-    Discriminator(_by_kind),
+    | Annotated[BlueGreen, Tag("blue_green")]
+    | Annotated[PluginStrategy, Tag("plugin")],
+    Discriminator(by_kind(STRATEGIES)),
 ]

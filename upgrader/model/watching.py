@@ -6,18 +6,21 @@ import re
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
-from typing import Annotated, Any, ClassVar, Final, Literal
+from typing import Annotated, Any, ClassVar, Final, Literal, Self
 from urllib.parse import urlsplit
 
 from pydantic import (
     AfterValidator,
+    BaseModel,
     ConfigDict,
     Discriminator,
     Field,
+    PrivateAttr,
     StrictInt,
     Tag,
     ValidationInfo,
     field_validator,
+    model_validator,
 )
 
 from upgrader.model.strict import EnvName, Strict, nearest
@@ -149,8 +152,13 @@ def _forms(url: str) -> tuple[str, str, str]:
     return path, f"{parts.netloc}{path}", f"{parts.scheme}://{parts.netloc}{path}"
 
 
+KeysOf = Callable[[str, str], type[BaseModel] | None]
+"""From ``signals``, ``balancers`` or ``strategies`` and a kind to the model of the plugin's own keys, if it
+has one."""
+
+
 class ForeignPlugin(Watching):
-    """What somebody else's package brings."""
+    """What somebody else's package brings. Where the package has a model of its keys, they are read by it."""
 
     model_config = ConfigDict(frozen=True, extra="allow", hide_input_in_errors=True)
 
@@ -159,6 +167,21 @@ class ForeignPlugin(Watching):
     later: ClassVar[tuple[str, ...]]
 
     kind: str
+    _own: BaseModel | None = PrivateAttr(None)
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """All keys but ``kind``: as the plugin's own model reads them, else as they are written."""
+        return super().settings if self._own is None else dict(self._own)
+
+    @model_validator(mode="after")
+    def _read_own_keys(self, info: ValidationInfo) -> Self:
+        keys_of: KeysOf | None = (info.context or {}).get("keys_of")
+        model = keys_of(self.place, self.kind) if keys_of else None
+        if model is not None:
+            written = self.model_dump(exclude={"kind"}, exclude_defaults=True)
+            self._own = model.model_validate(written)
+        return self
 
     @field_validator("kind")
     @classmethod

@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from upgrader.strategies.canary import build, plan
+from upgrader.strategies.canary import plan
 
-__all__ = ["build", "plan"]
+__all__ = ["plan"]

@@ -8,7 +8,7 @@ from typing import Any
 from upgrader.errors import Refused
 from upgrader.model.definitions import to_apply
 from upgrader.model.plugins import Beside, Gate, StepPlan, Survey
-from upgrader.model.strategy import Rolling
+from upgrader.model.strategy import BlueGreen, Canary
 
 HELM_SECONDS = 600.0
 """How long Helm's write may take, hooks included; Helm's own timeout for one operation is 5 min."""
@@ -34,7 +34,7 @@ def plan(survey: Survey, run: str, *, revision: int = 0) -> tuple[StepPlan, ...]
         )
     strategy, beside = survey.playbook.strategy, survey.beside
     assert beside is not None, "surveyed for another strategy"
-    assert not isinstance(strategy, Rolling), "surveyed for another strategy"
+    assert isinstance(strategy, Canary | BlueGreen), "surveyed for another strategy"
     ready = strategy.ready_within.total_seconds()
     steps = [*_crds(survey)]
     steps.append(StepPlan("install", "helm_install", Gate.SETTLE, {"run": run}, HELM_SECONDS + ready))
@@ -71,8 +71,3 @@ def _rungs(survey: Survey, rungs: Sequence[float], beside: Beside) -> Iterator[S
         name = f"shift {number}/{len(rungs)}"
         seconds = beside.delay_seconds + hold
         yield StepPlan(name, "shift_traffic", gate, settings, seconds, rung, patient=True)
-
-
-def build() -> Any:
-    """Return the strategy's planner."""
-    return plan

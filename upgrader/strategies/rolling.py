@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from upgrader.model.plugins import Gate, StepPlan, Survey
-from upgrader.model.strategy import DEFAULT_BATCHES, Rolling
+from upgrader.model.strategy import Rolling
 from upgrader.model.units import batch_targets
 
 HELM_SECONDS = 600.0
@@ -41,9 +41,11 @@ def plan(survey: Survey, run: str, *, revision: int = 0) -> tuple[StepPlan, ...]
         run: The run's id.
         revision: 0 for the playbook's chart.
     """
+    strategy = survey.playbook.strategy
+    assert isinstance(strategy, Rolling), "surveyed for another strategy"
     groups = _groups(survey)
     names = [name for group in groups for name in group.replicas]
-    ready = survey.playbook.strategy.ready_within.total_seconds()
+    ready = strategy.ready_within.total_seconds()
     steps = [
         StepPlan("freeze", "freeze", Gate.NONE, {"workloads": names, "run": run}, PAUSE_SECONDS),
         StepPlan("helm", "helm_upgrade", Gate.NONE, {"run": run, "revision": revision}, HELM_SECONDS),
@@ -57,7 +59,7 @@ def plan(survey: Survey, run: str, *, revision: int = 0) -> tuple[StepPlan, ...]
         settings = {"workloads": dependent, "patience_seconds": SETTLE_SECONDS}
         steps.append(StepPlan("settle", "await_dependents", Gate.NONE, settings, 2 * SETTLE_SECONDS))
     for group in serving:
-        steps += _batches(survey, group, is_last=group is serving[-1], ready=ready)
+        steps += _batches(strategy, group, is_last=group is serving[-1])
     thaw = StepPlan("thaw", "thaw", Gate.SETTLE, {"workloads": names}, ready, 1.0)
     return (*steps, thaw)
 
@@ -76,11 +78,10 @@ def _dependents(survey: Survey) -> list[str]:
     return [name for name in survey.groups if name not in rendered]
 
 
-def _batches(survey: Survey, group: _Group, *, is_last: bool, ready: float) -> Iterator[StepPlan]:
+def _batches(strategy: Rolling, group: _Group, *, is_last: bool) -> Iterator[StepPlan]:
     """Yield the playbook's batches of one serving group; the very last pod is left for after the bake."""
-    strategy = survey.playbook.strategy
-    batches = strategy.batches if isinstance(strategy, Rolling) else DEFAULT_BATCHES
-    targets = [n for n in batch_targets(batches, group.total) if n < group.total]
+    ready = strategy.ready_within.total_seconds()
+    targets = [n for n in batch_targets(strategy.batches, group.total) if n < group.total]
     last = group.total - 1 if is_last and group.total > 1 else group.total
     targets = [n for n in targets if n < last] + [last]
     for number, target in enumerate(targets, start=1):
@@ -112,8 +113,3 @@ def _batch(
     }
     share = sum(counts.values()) / group.total if group.serves and group.total else 0.0
     return StepPlan(name, "roll_batch", gate, settings, ready, share)
-
-
-def build() -> Any:
-    """Return the strategy's planner."""
-    return plan
