@@ -166,6 +166,7 @@ class EnvoyBalancer:
         health = self._health(backends, unchecked)
         facts = (
             *self._intake.facts(pods, health, now=self._pages.clock.monotonic()),
+            *_strange(self.name, backends),
             *self._retries(grown["upstream_rq_retry"]),
             *_panic(grown["lb_healthy_panic"]),
             *((_UNCHECKED,) if any(backends[one] for one in unchecked) else ()),
@@ -363,6 +364,12 @@ def _any_of(names: Sequence[str]) -> str:
 
 def _filter(pattern: str) -> str:
     return quote(f"^{pattern}$", safe="")
+
+
+def _strange(balancer: str, backends: Mapping[str, Sequence[Backend]]) -> tuple[Fact, ...]:
+    marks = sorted({mark for said in backends.values() for one in said for mark in one.strange})
+    text = f"{balancer} marks backends as {', '.join(marks)}, which we do not know: taken as unknown"
+    return (Fact(Weight.NOTE, "unknown-health-word", text),) if marks else ()
 
 
 def _why_unread(answer: Answer, otherwise: str = "") -> str:

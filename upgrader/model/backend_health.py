@@ -31,7 +31,10 @@ class Health(StrEnum):
     """Not listed: no traffic can reach it."""
 
 
-_FROM_GOOD_TO_BAD = (Health.HEALTHY, Health.UNPROVEN, Health.LEAVING, Health.UNKNOWN, Health.FAILING)
+_FROM_GOOD_TO_BAD = (
+    *(Health.HEALTHY, Health.UNPROVEN, Health.LEAVING, Health.UNKNOWN),
+    *(Health.FAILING, Health.ABSENT),
+)
 
 
 def worst(healths: Iterable[Health]) -> Health:

@@ -10,9 +10,29 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
-from upgrader.model.backend_health import Health
+from upgrader.model.backend_health import Health, worst
+
+MARKS: Final = {
+    "failed_active_health_check": Health.FAILING,
+    "active_hc_timeout": Health.FAILING,
+    "failed_outlier_check": Health.FAILING,
+    "excluded_via_immediate_hc_fail": Health.FAILING,  # it took itself out of rotation
+    "pending_dynamic_removal": Health.LEAVING,
+    "pending_active_hc": Health.UNPROVEN,
+    "failed_active_degraded_check": Health.UNKNOWN,  # it gets traffic where the others are not enough
+}
+"""What each mark that is set means. Source: Envoy API v3, ``HostHealthStatus``, 2026-11-24."""
+DISCOVERED: Final = {
+    "HEALTHY": Health.HEALTHY,
+    "UNKNOWN": Health.HEALTHY,  # discovery says nothing of health
+    "UNHEALTHY": Health.FAILING,
+    "TIMEOUT": Health.FAILING,
+    "DRAINING": Health.LEAVING,
+    "DEGRADED": Health.UNKNOWN,
+}
+"""What discovery may say. Source: Envoy API v3, ``core.v3.HealthStatus``, 2026-11-24."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,18 +42,20 @@ class Backend:
     Args:
         address: Its IP.
         port: Its port.
-        is_marked: Anything marks it as not to be used: a failed check, an ejection, a drain, a removal.
+        marked: The worst that any mark says: a failed check, an ejection, a drain, a removal.
         requests: Requests sent to it.
         errors: Of these, answered with 5xx or broken off.
         connect_failures: Connections that could not be opened.
+        strange: Marks that we do not know.
     """
 
     address: str
     port: int
-    is_marked: bool
+    marked: Health
     requests: int
     errors: int
     connect_failures: int
+    strange: tuple[str, ...] = ()
 
     def health(self, before: Backend | None, *, is_checked: bool) -> Health:
         """Judge it by its marks, and by what happened since the last look.
@@ -42,8 +64,10 @@ class Backend:
             before: The same backend at the last look; ``None`` at the first.
             is_checked: The balancer checks backends actively.
         """
-        if self.is_marked or (before is not None and self.connect_failures > before.connect_failures):
+        if before is not None and self.connect_failures > before.connect_failures:
             return Health.FAILING
+        if self.marked is not Health.HEALTHY:
+            return self.marked
         answered = self.requests > self.errors
         return Health.HEALTHY if is_checked or answered else Health.UNPROVEN
 
@@ -68,12 +92,17 @@ def _backend(host: Mapping[str, Any]) -> Backend:
     socket = (host.get("address") or {}).get("socket_address") or {}
     stats = {one["name"]: int(one.get("value") or 0) for one in host.get("stats") or ()}
     marks = dict(host.get("health_status") or {})
-    is_healthy_by_discovery = marks.pop("eds_health_status", "") in ("HEALTHY", "UNKNOWN")
+    discovered = str(marks.pop("eds_health_status", "UNKNOWN"))
+    known, said = (
+        {**DISCOVERED, **MARKS},
+        (discovered, *(name for name, value in marks.items() if value is True)),
+    )
     return Backend(
         address=str(socket.get("address") or ""),
         port=int(socket.get("port_value") or 0),
-        is_marked=not is_healthy_by_discovery or any(value is True for value in marks.values()),
+        marked=worst(known.get(one, Health.UNKNOWN) for one in said),
         requests=stats.get("rq_total", 0),
         errors=stats.get("rq_error", 0),
         connect_failures=stats.get("cx_connect_fail", 0),
+        strange=tuple(one for one in said if one not in known),
     )

@@ -1,0 +1,8 @@
+"""The contract suites of all kinds of plugin: what an author subclasses, and what a rig must offer.
+
+They need pytest; nothing else of `upgrader` does.
+"""
+
+import pytest
+
+pytest.register_assert_rewrite(f"{__name__}.signals", f"{__name__}.balancers")
