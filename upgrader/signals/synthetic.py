@@ -82,16 +82,17 @@ class Synthetic:
         now = self._taken_at = self._clock.monotonic()
         self._remember(front, now)
         silent = now - self._ended_at
+        error = self._why_silent(silent)
         return Reading(
             signal=self.name,
             read_at=self._clock.now(),
             data_time=self._clock.now() - silent,
             source=self._source,
             window_seconds=now - began,
-            counts=_counts(front, upstream, now - began),
+            counts=None if error else _counts(front, upstream, now - began),
             facts=self._facts(front),
             values=_values(front, upstream),
-            error=self._why_silent(silent),
+            error=error,
         )
 
     def close(self) -> None:

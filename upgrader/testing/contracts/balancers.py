@@ -163,8 +163,9 @@ class TrafficContract(SignalContract):
     def test_at_first_all_is_blue(self) -> None:
         """Looked at before anything was moved."""
         rig: TrafficRig = self.make_rig()
+        made: Any = rig.make()
 
-        assert rig.make().split().green_ratio == 0
+        assert made.split().green_ratio == 0
         assert rig.writes == 0
 
     def test_a_move_shows_at_the_provider_and_is_read_back(self) -> None:

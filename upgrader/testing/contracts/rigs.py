@@ -98,7 +98,7 @@ class SignalRig(ABC):
         self.clock.sleep(seconds)
 
     def serve(self, *, old: tuple[int, int], new: tuple[int, int]) -> None:
-        """Let requests end on both sides, so many, so many failed; asked where it counts them."""
+        """Let requests end on both sides, so many, so many failed, and nothing else any more."""
         raise NotImplementedError
 
     def restart(self) -> None:
