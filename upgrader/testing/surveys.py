@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,6 +16,7 @@ from upgrader.model.ports import Chart, Denied, Manifest, Ref, ReleaseStatus, Re
 from upgrader.model.reading import Reading
 from upgrader.model.rights import WRITE_DEFINITIONS, needed_rights
 from upgrader.model.subjects import by_ref, grouped
+from upgrader.model.watching import KeysOf
 
 NAMESPACE = "edge"
 OLD_VERSION, NEW_VERSION = "1.11.28", "1.11.30"
@@ -152,6 +153,8 @@ class SurveyBuilder:
         live_crds: The live definitions that no manifest holds.
         custom: The live objects of each definition's kind, by its name; ``None`` where we may not list.
         unknown_values: Keys that the chart does not know, by where they come from.
+        plugins: Kinds that others installed, as `Playbook.read` takes them.
+        keys_of: Finds the models of their keys.
     """
 
     playbook: dict[str, Any] = field(default_factory=playbook_data)
@@ -183,6 +186,8 @@ class SurveyBuilder:
     live_crds: list[Manifest] = field(default_factory=list)
     custom: dict[str, tuple[Manifest, ...] | None] = field(default_factory=dict)
     unknown_values: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    plugins: Mapping[str, Sequence[str]] = field(default_factory=lambda: {"balancers": ["front"]})
+    keys_of: KeysOf | None = None
 
     def change(
         self, kind: str, name: str, how: Callable[[Manifest], None], *, where: str = "old new"
@@ -204,7 +209,7 @@ class SurveyBuilder:
 
     def build(self) -> Survey:
         """Put the survey together, as `upgrader.flow.survey` would have read it."""
-        playbook = Playbook.read(self.playbook, plugins={"balancers": ["front"]})
+        playbook = Playbook.read(self.playbook, plugins=self.plugins, keys_of=self.keys_of)
         live, taken = self._live(), by_ref(deepcopy(self.new))
         _make(self.answer_changes, taken)
         deployments = [one for one in live.values() if one["kind"] == "Deployment"]

@@ -5,4 +5,4 @@ They need pytest; nothing else of `upgrader` does.
 
 import pytest
 
-pytest.register_assert_rewrite(f"{__name__}.signals", f"{__name__}.balancers")
+pytest.register_assert_rewrite(*(f"{__name__}.{one}" for one in ("signals", "balancers", "strategies", "steps", "checks")))
