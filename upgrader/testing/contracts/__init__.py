@@ -5,4 +5,6 @@ They need pytest; nothing else of `upgrader` does.
 
 import pytest
 
-pytest.register_assert_rewrite(*(f"{__name__}.{one}" for one in ("signals", "balancers", "strategies", "steps", "checks")))
+pytest.register_assert_rewrite(
+    *(f"{__name__}.{one}" for one in ("signals", "balancers", "strategies", "steps", "checks"))
+)

@@ -208,7 +208,7 @@ class TrafficContract(SignalContract):
 
     @pytest.mark.parametrize("writes_only", [False, True])
     def test_a_move_that_is_not_taken_raises_and_the_split_tells_the_truth(
-        self, trouble: Trouble, writes_only: bool
+        self, trouble: Trouble, *, writes_only: bool
     ) -> None:
         """It is asked once, for the step paces; afterwards nobody guesses whether it has happened."""
         rig, made = self._before()
