@@ -6,7 +6,7 @@ from datetime import timedelta
 
 from upgrader.errors import Refused
 from upgrader.model.plugins import Gate, StepPlan, Survey
-from upgrader.model.strategy import GreenPlace
+from upgrader.model.strategy import GreenPlace, PluginStrategy
 from upgrader.model.strict import Strict
 from upgrader.model.units import Duration, Ratio
 from upgrader.model.watching import Url
@@ -26,7 +26,8 @@ def plan(survey: Survey, run: str, *, revision: int = 0) -> tuple[StepPlan, ...]
     if revision:
         raise Refused("acme_switch goes to a chart version", remedy="swap from and to in the playbook")
     strategy = survey.playbook.strategy
-    keys = strategy.settings  # type: ignore[union-attr]
+    assert isinstance(strategy, PluginStrategy), "surveyed for another strategy"
+    keys = strategy.settings
     seconds = keys["patience"].total_seconds()
     notice = {"url": keys["notices"], "text": f"{run} begins"}
     return (
