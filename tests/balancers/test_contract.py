@@ -9,6 +9,7 @@ from tests.balancers.rig_aws_target_group import AwsTargetGroupRig
 from tests.balancers.rig_azure import ApplicationGatewayRig, FrontDoorRig, LoadBalancerRig
 from tests.balancers.rig_envoy import EnvoyRig
 from tests.balancers.rig_gcp_neg import GcpNegRig
+from tests.balancers.rig_haproxy import HaproxyRig
 from tests.balancers.rig_routes import GatewayApiRig, GlooRig, IstioRig
 from upgrader.model.balancing import BALANCERS
 from upgrader.testing.contracts.balancers import BalancerContract, HealthContract, TrafficContract
@@ -18,6 +19,11 @@ from upgrader.testing.contracts.signals import SignalContract
 class TestEnvoy(BalancerContract):
     def make_rig(self) -> EnvoyRig:
         return EnvoyRig()
+
+
+class TestHaproxy(BalancerContract):
+    def make_rig(self) -> HaproxyRig:
+        return HaproxyRig()
 
 
 class TestGcpNeg(BalancerContract):

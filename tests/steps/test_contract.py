@@ -8,9 +8,11 @@ from dataclasses import replace
 from typing import Any, cast
 
 import upgrader.steps
+from tests.checks.rows_crds import V1, V1_V2, widgets
 from tests.scenario.two_places import Counters, TwoPlaces, shift
 from tests.signals.fakes import FakeHttp
 from tests.steps.played import PlayedDeployment, PlayedHelm
+from tests.steps.test_crds import Bench, DefiningKube, live, named
 from tests.steps.test_rolling_steps import CHART, MEASURED, plan
 from upgrader import plugins
 from upgrader.model.fleet import Fleet
@@ -126,6 +128,26 @@ class RetireRig(_TwoPlacesRig):
         return self.stage.old.is_whole and last.status is ReleaseStatus.DEPLOYED
 
 
+class DefinitionsRig(_Rig):
+    """Two definitions of the chart, one of which is there in an older form; they stay on the way back."""
+
+    def __init__(self) -> None:
+        self.clock: FakeClock = FakeClock()
+        brought = tuple(named(name, widgets(V1_V2)) for name in ("a.example", "b.example"))
+        kube = DefiningKube(self.clock, {"a.example": live(named("a.example", widgets(V1)))}, seconds=0.4)
+        self.bench = Bench(kube, brought, ("a.example", "b.example"))
+        self.plan = StepPlan("crds", "crds", Gate.NONE, {"names": [*self.bench.names]}, 60.0)
+
+    def scene(self, facts: Mapping[str, Any]) -> Scene:
+        return replace(self.bench.scene, facts=facts)
+
+    def state(self) -> Any:
+        return {name: one["spec"] for name, one in self.bench.kube.stored.items()}
+
+    def is_back(self, before: Any) -> bool:
+        return bool(self.state().keys() >= before.keys())
+
+
 class ProbeRig(_Rig):
     """The new version answers as it must; nothing is changed by asking."""
 
@@ -166,6 +188,11 @@ class TestAwaitDependents(StepContract):
 class TestThaw(StepContract):
     def make_rig(self) -> StepRig:
         return _PausedAgain(plan("thaw"), template="new", paused=True, old=1, new=3)
+
+
+class TestCrds(StepContract):
+    def make_rig(self) -> StepRig:
+        return DefinitionsRig()
 
 
 class TestHelmInstall(StepContract):

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import upgrader.strategies
+from tests.checks.rows_crds import V1, widgets
 from upgrader.model.plugins import Survey
 from upgrader.model.strategy import STRATEGIES
 from upgrader.strategies import blue_green, canary, rolling
@@ -48,8 +49,14 @@ class TestCanary(StrategyContract):
         return {
             "usual rungs": two_places({"kind": "canary"}).build(),
             "coarse balancer": two_places({"kind": "canary"}, finest_ratio=0.1).build(),
+            "with definitions": self._with_definitions(),
             "asked directly": two_places({"kind": "canary", "direct": DIRECT}).build(),
         }
+
+    def _with_definitions(self) -> Survey:
+        builder = two_places({"kind": "canary"})
+        builder.crds = [widgets(V1)]
+        return builder.build()
 
 
 class TestBlueGreen(StrategyContract):

@@ -35,7 +35,6 @@ from upgrader.lab.room import Room
 from upgrader.model.phase import EXIT_CODES, Phase
 from upgrader.model.plugins import Color
 from upgrader.model.run import fold
-from upgrader.model.strategy import Rolling
 from upgrader.report.summary import ClientCount, Summary, summarize
 
 RATE = 1_200.0
@@ -139,7 +138,7 @@ def _play(stage: Stage, loaded: LoadedPlaybook, setting: Setting, stages: Stages
         details.append(f"{setting.rate:,.0f} requests a second")
     journal = RunJournal(setting.state)
     before = stage.snapshot()
-    is_beside = not isinstance(loaded.playbook.strategy, Rolling)
+    is_beside = loaded.playbook.is_beside
     with stages.stage("upgrader run") as details:
         driver = _Driver(stage, loaded, setting, journal, stages.teller)
         code = driver.drive()
@@ -218,7 +217,7 @@ class _Driver:
         """
         journal = RunJournal(self._setting.state / "back")
         command = ["rollback", str(self._loaded.path)]
-        if not isinstance(self._loaded.playbook.strategy, Rolling):
+        if self._loaded.playbook.is_beside:
             written = swapped(YAML(typ="safe").load(self._loaded.path))
             book = derived(written, folder=self._loaded.path.parent, changes={}, values="")
             self._stage.write(BACK_PLAYBOOK, json.dumps(book, indent=1, default=str))

@@ -25,7 +25,6 @@ from upgrader.lab.rehearse.remains import KINDS, Snapshot
 from upgrader.lab.room import Room
 from upgrader.model.playbook import Release
 from upgrader.model.plugins import Color
-from upgrader.model.strategy import Rolling
 from upgrader.model.watching import FromEnvironment, Synthetic
 
 FOLDER = layout.ROOT / "rehearsal"
@@ -222,7 +221,7 @@ class Stage:
 
     def _green(self) -> list[str]:
         """Return the front balancer's second place, where the strategy needs one."""
-        if isinstance(self._loaded.playbook.strategy, Rolling):
+        if not self._loaded.playbook.is_beside:
             return []
         green = self._loaded.playbook.place(Color.GREEN)
         return ["--green", f"{green.namespace}/{service_of(green)}"]
