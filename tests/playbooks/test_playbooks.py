@@ -18,7 +18,7 @@ from upgrader.model.evidence import Meter, MeterParameters, time_to_see
 from upgrader.model.watching import EnvoyStats, Synthetic
 
 ROOT = Path(__file__).parents[2]
-PLAYBOOKS = [path for path in sorted((ROOT / "playbooks").glob("*.yaml")) if path.stem != "demo"]
+PLAYBOOKS = [path for path in sorted((ROOT / "playbooks").glob("*.yaml")) if not path.stem.startswith("demo")]
 VALUES = sorted((ROOT / "playbooks" / "values").glob("*.yaml"))
 ENVIRON = {"LICENSE_KEY": "a-license", "API_KEY": "a-key"}
 MARK = "FILL IN"
