@@ -11,7 +11,7 @@ import pytest
 
 from upgrader.adapters.playbook_file import LoadedPlaybook, load, new, schema
 from upgrader.errors import ExitCode, PlaybookInvalid
-from upgrader.model.playbook import Playbook
+from upgrader.model.playbook import STRATEGIES, Playbook
 
 GOOD = """\
 apiVersion: upgrader/v1
@@ -437,29 +437,35 @@ def test_a_packed_chart_is_found_too(folder: Path) -> None:
     )
 
 
-def test_the_template_is_a_playbook_as_printed(folder: Path) -> None:
-    """Nobody starts from a broken example."""
-    assert load_text(folder, new("rolling"), {}).playbook.strategy.kind == "rolling"
+@pytest.mark.parametrize("kind", STRATEGIES)
+def test_the_template_is_a_playbook_as_printed(folder: Path, kind: str) -> None:
+    """Nobody starts from a broken example, and no strategy is without one."""
+    assert load_text(folder, new(kind), {}).playbook.strategy.kind == kind
 
 
-def test_the_template_names_every_key_with_its_true_default(folder: Path) -> None:
+@pytest.mark.parametrize("kind", STRATEGIES)
+def test_the_template_names_every_key_with_its_true_default(folder: Path, kind: str) -> None:
     """With the comment signs of the optional lines taken away it is the same playbook, said aloud."""
-    said = new("rolling").partition("\n")[2].replace("\n# ", "\n")
+    said = new(kind).partition("\n")[2].replace("\n# ", "\n")
 
     aloud = load_text(folder, said, {"API_KEY": SECRET}).playbook
-    silent = load_text(folder, new("rolling"), {}).playbook
+    silent = load_text(folder, new(kind), {}).playbook
 
-    explained = {"context", "signals", "balancers"}
+    explained: dict[str, Any] = {"context": True, "signals": True, "balancers": True}
+    explained["strategy"] = {"direct"}
     assert aloud.model_dump(exclude=explained) == silent.model_dump(exclude=explained)
     assert aloud.signals[1] == silent.signals[1]
     assert aloud.context == "my-cluster"
     assert aloud.model_fields_set >= set(Playbook.model_fields) - {"lab"}
+    assert aloud.strategy.model_fields_set == set(type(aloud.strategy).model_fields)
+    assert len(aloud.balancers) == 1
+    assert aloud.balancers[0].model_fields_set == set(type(aloud.balancers[0]).model_fields)
 
 
 def test_a_template_of_an_unknown_strategy_is_refused() -> None:
     """With those that there are."""
-    with pytest.raises(PlaybookInvalid, match="there is: rolling"):
-        new("canary")
+    with pytest.raises(PlaybookInvalid, match="there is: rolling, canary, blue_green"):
+        new("gitops")
 
 
 def parts(node: Any) -> list[dict[str, Any]]:
