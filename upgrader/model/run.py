@@ -118,6 +118,10 @@ class Run:
         """Return the steps that were begun, newest first: what a way back must undo."""
         return tuple(step for step in reversed(self.steps) if f"start {step.id}" in self.intents)
 
+    def touched(self) -> tuple[int, ...]:
+        """Return the tiers of the steps that were begun, newest first; the current one where none was."""
+        return tuple(dict.fromkeys(step.tier for step in self.begun())) or (self.step.tier,)
+
     def with_record(self, record: Record) -> Run:
         """Fold one record in.
 
@@ -276,11 +280,22 @@ def _fold_event(run: Run, record: Record) -> Run:
     if event is Event.RESUMED:
         return replace(moved, gate_since=record.at, resumed_at=record.at)
     if event is Event.ADVANCED:
-        following = run.steps[run.index + 1].settings.get("group")
-        is_same_group = following == run.step.settings.get("group")
-        gated = max(run.gated_share, run.step.new_share) if is_same_group else 0.0
-        return replace(moved, index=run.index + 1, gated_share=gated)
+        return _advanced(moved)
     return moved
+
+
+def _advanced(run: Run) -> Run:
+    """Go on to the next step; in another tier, other pods are the two sides."""
+    done, following = run.step, run.steps[run.index + 1]
+    is_same_tier = following.tier == done.tier
+    is_same_group = is_same_tier and following.settings.get("group") == done.settings.get("group")
+    gated = max(run.gated_share, done.new_share) if is_same_group else 0.0
+    moved = replace(run, index=run.index + 1, gated_share=gated)
+    if is_same_tier:
+        return moved
+    meters = {name: meter.apart() for name, meter in run.meters.items()}
+    ceilings = {name: meter.apart() for name, meter in run.ceilings.items()}
+    return replace(moved, meters=meters, ceilings=ceilings)
 
 
 _FOLDS = {
