@@ -175,7 +175,7 @@ def _findings(surveys: Sequence[Survey]) -> tuple[Finding, ...]:
 
 
 def _policy(bench: Bench, steps: Sequence[StepPlan]) -> Policy:
-    book = bench.loaded.playbook
+    book, tiers = bench.loaded.playbook, len(bench.loaded.playbook.tiers)
     stand, bake = book.gate.stand.total_seconds(), book.bake.total_seconds()
     return Policy(
         false_alarm=book.limits.false_alarm,
@@ -186,8 +186,9 @@ def _policy(bench: Bench, steps: Sequence[StepPlan]) -> Policy:
         stand_seconds=stand,
         bake_seconds=bake,
         hold_seconds=book.blind.hold.total_seconds(),
-        plan_seconds=max(60.0, (stand + 30.0) * len(steps) + bake * len(book.tiers)),
+        plan_seconds=max(60.0, (stand + 30.0) * len(steps) / tiers + bake),
         signals=weighed({signal.name: _signal_policy(signal) for signal in bench.signals}),
+        tiers=tiers,
     )
 
 

@@ -224,10 +224,6 @@ class Meter:
             return replace(self, pooled=block)
         return self._remember(block)._bet(block)
 
-    def apart(self) -> Meter:
-        """Return the meter for sides that are other pods from now on: looks not judged yet are left out."""
-        return replace(self, pooled=None)
-
     def _remember(self, block: Counts) -> Meter:
         fade_minute, fade_lately = math.exp(-block.seconds / 60), math.exp(-block.seconds / 10)
         errors = self.old_errors_lately * fade_lately + block.old_failures
@@ -319,10 +315,6 @@ class CeilingMeter:
     def breached(self) -> bool:
         """Whether the evidence has reached 1 / alpha."""
         return self.evidence >= 1 / self.parameters.alpha
-
-    def apart(self) -> CeilingMeter:
-        """Return the meter for a new side of other pods; as `Meter.apart`."""
-        return replace(self, pooled=None)
 
     def look(self, counts: Counts) -> CeilingMeter:
         """Judge the new side of one reading and return the meter after it."""
