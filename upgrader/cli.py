@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
-from upgrader.errors import ExitCode, UpgraderError
+from upgrader.errors import ExitCode, Refused, UpgraderError
 
 if TYPE_CHECKING:
     from upgrader.context import Bench, Plan
@@ -99,14 +99,17 @@ def _end(run: Run, records: Iterable[Mapping[str, Any]], output: str, *, note: s
 def _shown(bench: Bench, plan: Plan) -> Any:
     from upgrader.report.plan import Shown
 
-    helm = bench.ports.helm
-    chart = plan.survey.chart
-    if chart and (beside := bench.ports.beside):
-        command = beside.install_command(chart)
-    else:
-        command = helm.upgrade_command(chart) if chart else helm.rollback_command(plan.revision)
+    commands = tuple(_command(bench, plan, tier) for tier in range(len(plan.surveys)))
     kubeconfig = bench.flags.kubeconfig
-    return Shown(plan.survey, plan.findings, plan.steps, plan.policy, command, plan.revision, kubeconfig)
+    return Shown(plan.surveys, plan.findings, plan.steps, plan.policy, commands, plan.revisions, kubeconfig)
+
+
+def _command(bench: Bench, plan: Plan, tier: int) -> str:
+    """Return Helm's own command line for one tier."""
+    chart, helm = plan.surveys[tier].chart, bench.ports.releases[tier]
+    if chart and (beside := bench.ports.beside):
+        return beside.install_command(chart)
+    return helm.upgrade_command(chart) if chart else helm.rollback_command(plan.revisions[tier])
 
 
 def _carry_out(flags: Flags, path: Path, *, revision: int | None, yes: bool, output: str) -> NoReturn:
@@ -117,9 +120,9 @@ def _carry_out(flags: Flags, path: Path, *, revision: int | None, yes: bool, out
     from upgrader.report.plan import plan_text
 
     loaded = load_playbook(path, flags)
-    with bench(loaded, flags, new_run_id(loaded.playbook.release.name)) as made:
+    with bench(loaded, flags, new_run_id(loaded.playbook)) as made:
         runs.require_free(made)
-        plan = make_plan(made, revision=_target(made, revision))
+        plan = make_plan(made, revisions=_targets(made, revision))
         text = plan_text(_shown(made, plan))
         refused = bool(blocking(plan.findings))
         if refused or not yes or output == "text":
@@ -134,15 +137,24 @@ def _carry_out(flags: Flags, path: Path, *, revision: int | None, yes: bool, out
         _end(run, runs.lines(flags, made.run), output)
 
 
-def _target(made: Bench, revision: int | None) -> int:
-    """Return the revision to go to: 0 is the chart, -1 the newest one before that was deployed once."""
+def _targets(made: Bench, revision: int | None) -> tuple[int, ...]:
+    """Return the revision each tier goes to: none for the chart, for -1 the last good one before.
+
+    Raises:
+        Refused: A number is given and there are several releases; or one of them has no good one before.
+    """
     if revision is None:
-        return 0
-    if revision > 0:
-        return revision
+        return ()
     from upgrader.model.findings import previous_good
 
-    return previous_good(made.ports.helm.history())
+    if revision <= 0:
+        return tuple(previous_good(helm.history()) for helm in made.ports.releases)
+    if len(made.ports.releases) > 1:
+        raise Refused(
+            f"revision {revision} of which release? The playbook names {len(made.ports.releases)}",
+            remedy="leave --to out: each goes to its last good one; or name one release in a playbook",
+        )
+    return (revision,)
 
 
 @app.command()
@@ -160,7 +172,7 @@ def plan(
 
     flags = _flags(state, kubeconfig, context)
     loaded = load_playbook(playbook, flags)
-    with bench(loaded, flags, new_run_id(loaded.playbook.release.name)) as made:
+    with bench(loaded, flags, new_run_id(loaded.playbook)) as made:
         shown = _shown(made, make_plan(made))
     typer.echo(json.dumps(plan_body(shown), indent=2) if output == "json" else plan_text(shown))
     raise typer.Exit(ExitCode.REFUSED if blocking(shown.findings) else ExitCode.COMPLETED)
@@ -191,7 +203,7 @@ def rollback(
     output: Output = "",
     state: State = None,
 ) -> None:
-    """Go to an earlier revision: a run of its own, in the same batches and gates."""
+    """Go to an earlier revision: a run of its own, in the same batches and gates; of tiers the last first."""
     _carry_out(_flags(state, kubeconfig, context), playbook, revision=to, yes=yes, output=output)
 
 
@@ -217,6 +229,7 @@ def rehearse(
 
     environ, flags = MadeUp(os.environ), _flags(None)
     loaded = load_playbook(playbook, replace(flags, environ=environ))
+    command.require_one_release(loaded.playbook)
     command.require_here(context=context, yes=yes)
     wish = command.Wish(fault, times, rate, output, flags.state, environ.names, back)
     raise typer.Exit(command.carry_out(loaded, wish))

@@ -12,7 +12,9 @@ from pathlib import Path
 from upgrader.context import Bench, bench, load_playbook, make_plan, new_run_id
 from upgrader.errors import UpgraderError
 from upgrader.flags import Flags
+from upgrader.model.plugins import Survey
 from upgrader.model.rights import OPTIONAL, needed_rights
+from upgrader.model.tiers import names
 
 PROGRAMS = {
     "helm": "needed: Helm 3.12 or newer, or 4",
@@ -86,17 +88,23 @@ def _cluster(flags: Flags, playbook: Path) -> Iterator[Found]:
     try:
         loaded = load_playbook(playbook, flags)
         yield Found(True, "playbook", f"{loaded.playbook.name} is valid")
-        with bench(loaded, flags, new_run_id(loaded.playbook.release.name)) as made:
+        with bench(loaded, flags, new_run_id(loaded.playbook)) as made:
             yield from _release(made)
     except UpgraderError as error:
         yield Found(False, "cluster", str(error))
 
 
 def _release(made: Bench) -> Iterator[Found]:
-    seen = make_plan(made).survey
-    where = made.kube.context or "in the cluster"
-    yield Found(True, "cluster", f"{where}: Kubernetes {seen.server_version}, Helm {seen.helm_version}")
-    yield Found(seen.known_good > 0, "release", f"known-good is revision {seen.known_good}")
+    surveys = make_plan(made).surveys
+    where, first = made.kube.context or "in the cluster", surveys[0]
+    yield Found(True, "cluster", f"{where}: Kubernetes {first.server_version}, Helm {first.helm_version}")
+    for one, called in zip(surveys, names(surveys), strict=True):
+        yield from _tier(one, called)
+
+
+def _tier(seen: Survey, called: str) -> Iterator[Found]:
+    release = f"release {called}".rstrip()
+    yield Found(seen.known_good > 0, release, f"known-good is revision {seen.known_good}")
     sent = (*seen.old.objects, *seen.new.objects)
     other = seen.beside.namespace if seen.beside else ""
     for right in needed_rights(sent, playbook=seen.playbook, beside=other):

@@ -9,11 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from upgrader.adapters.background import within
-from upgrader.context import JOURNAL, Bench, Plan, bench, header, lease, load_playbook, world
+from upgrader.context import JOURNAL, Bench, Plan, bench, header, lease, leases, load_playbook, world
 from upgrader.engine import Engine
 from upgrader.errors import JournalDamaged, PlaybookInvalid, Refused, UpgraderError
 from upgrader.flags import Flags
 from upgrader.flow.recorder import Recorder
+from upgrader.model.measure import locks_of, tiers_of
 from upgrader.model.plugins import Color
 from upgrader.model.ports import Kube
 from upgrader.model.record import Record
@@ -25,10 +26,10 @@ LEASE_SECONDS = 3.0
 
 
 def require_free(bench: Bench) -> None:
-    """Look, before anything is planned, whether the release is free: an unfinished run would only look odd.
+    """Look, before anything is planned, whether all is free: an unfinished run would only look odd.
 
     Raises:
-        Locked: Another run holds the release, or an unfinished one does.
+        Locked: Another run holds a release, or an unfinished one does.
     """
     lease(bench).require_free(bench.run)
 
@@ -62,7 +63,8 @@ def _drive(bench: Bench, recorder: Recorder) -> Run:
     bench.flags.interrupts.listen()
     run = Engine(recorder).drive()
     if run.is_over:
-        recorder.world.ports.helm.forget_values()
+        for helm in recorder.world.ports.releases:
+            helm.forget_values()
     return run
 
 
@@ -117,13 +119,11 @@ def lease_told(flags: Flags, run: Run) -> str:
 def _lease_in_cluster(flags: Flags, measured: Mapping[str, Any]) -> str:
     from upgrader.adapters.clock import SystemClock
     from upgrader.adapters.kube import KubeApi
-    from upgrader.adapters.lease import ReleaseLease
 
     where = _where_it_began(flags, measured)
     kube = KubeApi.connect(where.kubeconfig, where.context, deadline_seconds=LEASE_SECONDS)
     require_same_cluster(kube, measured)
-    namespace, release = measured.get("locked") or (measured["namespace"], measured["release"])
-    return ReleaseLease(kube, SystemClock(), namespace=namespace, release=release).told()
+    return leases(kube, SystemClock(), locks_of(measured)).told()
 
 
 def require_same_cluster(kube: Kube, measured: Mapping[str, Any]) -> None:
@@ -161,7 +161,8 @@ def latest(flags: Flags, release: str = "") -> str:
     mine = [
         run
         for run in every_run(flags)
-        if not release or lines(flags, run)[0]["body"]["measured"]["release"] == release
+        if not release
+        or release in (one["release"] for one in tiers_of(lines(flags, run)[0]["body"]["measured"]))
     ]
     if not mine:
         raise PlaybookInvalid(

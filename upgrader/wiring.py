@@ -16,7 +16,7 @@ from upgrader.adapters.playbook_file import LoadedPlaybook
 from upgrader.adapters.run_folder import kept
 from upgrader.errors import PlaybookInvalid
 from upgrader.flags import Flags
-from upgrader.model.playbook import Release
+from upgrader.model.playbook import Playbook, Release
 from upgrader.model.plugins import Color, Signal, Traffic
 from upgrader.model.ports import Ports, ProbeSpec
 from upgrader.model.watching import Synthetic
@@ -55,13 +55,15 @@ class Wiring:
         from upgrader.adapters.sweep import sweep_by
         from upgrader.adapters.tokens import Tokens
 
+        releases = [self._helm(one.release, folder) for one, folder in self._tiers()]
         background = BackgroundLoop()
         for secret in self.loaded.secrets.values():
             self.flags.redactor.add(secret.get_secret_value())
         return Ports(
             clock=SystemClock(),
             kube=self.kube,
-            helm=self._helm(self.loaded.playbook.release, self.folder),
+            helm=releases[0],
+            tiers=tuple(releases) if len(releases) > 1 else (),
             http=HttpClient(),
             sweep=lambda reach: sweep_by(reach, self.kube),
             prober=lambda spec: BackgroundProber(spec, background),
@@ -70,6 +72,13 @@ class Wiring:
             aws=lambda service, region, endpoint: aws_client(service, region=region, endpoint=endpoint),
             keep=partial(kept, self.folder),
         )
+
+    def _tiers(self) -> list[tuple[Playbook, Path]]:
+        """Return each tier, and the folder of its Helm: processes and logs are looked for there."""
+        tiers = self.loaded.playbook.tiers
+        if len(tiers) == 1:
+            return [(tiers[0], self.folder)]
+        return [(one, self.folder / f"tier-{number}") for number, one in enumerate(tiers)]
 
     def two_places(self, ports: Ports, traffic: Traffic, *, live: Color) -> Ports:
         """Return the ports of a gateway in two places: Helm for each, and how the new one is asked straight.
@@ -95,7 +104,7 @@ class Wiring:
             # The context is pinned: a `kubectl config use-context` in mid-run must not move Helm elsewhere.
             place=Place(release.name, release.namespace, self.flags.kubeconfigs, self.kube.context),
             run_folder=folder,
-            chart_ref=self.loaded.chart,
+            chart_ref=self.loaded.chart_of(release),
             chart_version=release.chart.to_version,
             values=Values(self.loaded.files_of(release), release.values.env),
             force_conflicts=True,  # a field that somebody took in mid-run must not keep the bad version

@@ -287,13 +287,6 @@ REFUSED: dict[str, Mistake] = {
     ),
     "yaml": ("{stand: 2m}", "{stand: 2m", 22, "", "is not YAML"),
     "two-documents": ("bake: 10m", "---\nbake: 10m", 22, "", "another document"),
-    "second-release": (
-        "strategy:",
-        "  - {name: b, namespace: b, chart: {ref: 'oci://b', from: a, to: b}}\nstrategy:",
-        12,
-        "releases[1]",
-        "tiers come later",
-    ),
     "no-signals": (
         GOOD[GOOD.index("signals:") : GOOD.index("balancers:")],
         "signals: []\n",

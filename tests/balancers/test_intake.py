@@ -53,3 +53,16 @@ def test_the_worst_of_a_pods_ports_counts_and_only_healthy_is_healthy() -> None:
     assert worst([]) is Health.ABSENT
     values = counted([OLD, NEW], {"10.0.0.1": Health.HEALTHY, "10.0.0.2": Health.UNKNOWN})
     assert values == {"old_healthy": 1, "old_total": 1, "new_healthy": 0, "new_total": 1}
+
+
+def test_a_balancer_sees_its_own_tier_whichever_is_upgraded() -> None:
+    """In front of the outer tier, it is neither blind nor in doubt while the inner one's pods are new."""
+    inner = pod("in-1", Side.NEW, address="10.0.0.1")
+    outer = pod("out-1", address="10.0.0.2", tier=1)
+    intake = Intake("front", settle_seconds=0.0)
+
+    for second in range(10):
+        pods = intake.serving(fleet(inner, outer).of_tier(0), {"10.0.0.2"})
+        facts = intake.facts(pods, {"10.0.0.2": Health.HEALTHY}, now=float(second))
+
+    assert (pods, facts, intake.knows_any) == ((outer,), (), True)

@@ -67,7 +67,7 @@ class Stage:
             fleet=lambda: Fleet((), ()),
             step=lambda plan: ScriptedStep(plan, self.cluster, fails=self.fails.get(plan.id, "")),
             preflight=lambda: self.findings,
-            differences=lambda: self.differs,
+            differences=lambda tier: self.differs,
             tell=self._see,
             interrupted=lambda: "Ctrl-C" if self.clock.time - 1_000_000.0 >= self.interrupt_at else "",
         )

@@ -238,7 +238,7 @@ class TwoPlaces:
             fleet=self._fleet,
             step=lambda plan: plugins.find("steps", plan.kind).build(plan),
             preflight=lambda: (),
-            differences=lambda: () if self.old.is_whole else ("the old version is not whole",),
+            differences=lambda tier: () if self.old.is_whole else ("the old version is not whole",),
             tell=self._see,
             interrupted=lambda: "",
         )

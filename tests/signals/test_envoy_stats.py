@@ -222,3 +222,23 @@ def test_closing_closes_the_sweep() -> None:
     bench.signal.close()
 
     assert bench.sweep.closed
+
+
+def test_another_tier_begins_anew_and_is_not_measured_by_the_one_before() -> None:
+    """Its usual share of requests without a route is its own; a jump would be taken for lost routes."""
+    bench = Bench()
+    inner, outer = pod("in-1"), pod("out-1", tier=1)
+    whole = fleet(inner, outer)
+    for second in range(4):
+        bench.look(whole.of_tier(0), in_1=page(500 + second, 100 * second), out_1=page(500))
+    readings = []
+
+    for second in range(4):
+        lost = {"http.ingress.no_route": 90 * second}
+        said = page(500 + second, 100 * second, **lost)
+        readings.append(bench.look(whole.of_tier(1), in_1=page(600, 9_000), out_1=said))
+
+    assert bench.sweep.asked == ["out-1"]
+    assert readings[0].counts is None
+    assert readings[1].counts == Counts(0, 0, 100, 90, 1.0)
+    assert [reading.facts for reading in readings] == [()] * 4

@@ -171,3 +171,14 @@ def test_a_watch_that_just_broke_still_speaks_and_says_how_old_it_is() -> None:
 
     assert reading.error == ""
     assert reading.read_at - (reading.data_time or 0) == 4
+
+
+def test_a_new_pod_of_a_tier_that_is_done_is_still_a_fact_and_in_no_number() -> None:
+    """What breaks later breaks the run, whichever tier it is at."""
+    done = pod("in-1", Side.NEW, waiting="CrashLoopBackOff", ready=False)
+    seen = fleet(done, pod("out-1", tier=1)).of_tier(1)
+
+    reading = signal().read(seen)
+
+    assert facts(reading) == {"crash-loop": Weight.BREACH}
+    assert (reading.values["new_total"], reading.values["old_total"]) == (0, 1)

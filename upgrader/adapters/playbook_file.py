@@ -54,10 +54,10 @@ class LoadedPlaybook:
         playbook: The playbook.
         path: Its file, absolute.
         digest: ``sha256:…`` of the file as read.
-        chart: The target chart: an absolute path, or the reference as written.
+        chart: The first release's target chart: an absolute path, or the reference as written.
         old_chart: The same for the version that runs now, to rehearse; equal to ``chart`` where one
             reference serves both versions.
-        values_files: Absolute paths, in Helm's order.
+        values_files: The first release's: absolute paths, in Helm's order.
         secrets: Values of the environment variables that the playbook names, by variable.
     """
 
@@ -73,6 +73,10 @@ class LoadedPlaybook:
         """Return the chart values that come from the environment, by dotted value path."""
         return {path: self.secrets[name] for path, name in self.playbook.release.values.env.items()}
 
+    def chart_of(self, release: Release) -> str:
+        """Return the target chart of a release of this playbook, as ``chart`` is of the first."""
+        return _located(release, self.path.parent, release.chart.to_version)
+
     def files_of(self, release: Release) -> tuple[Path, ...]:
         """Return the values files of a release of this playbook, absolute, in Helm's order."""
         return tuple(self.path.parent / name for name in release.values.files)
@@ -86,8 +90,7 @@ class LoadedPlaybook:
         """
         settings = entry.settings
         if isinstance(entry, EnvoyStats) and not entry.group:
-            groups = self.playbook.release.workloads.items()
-            settings["group"] = tuple(name for name, group in groups if group.service)
+            settings["group"] = _serving_groups(self.playbook)
         if isinstance(entry, Synthetic):
             probes = [one for one in self.playbook.signals if isinstance(one, Synthetic)]
             settings["name"] = probe_names(probes)[probes.index(entry)]
@@ -123,20 +126,30 @@ def load(
         playbook = Playbook.read(source.plain(), plugins=plugins, keys_of=keys_of)
     except ValidationError as error:
         raise source.invalid([_explained(source, one) for one in error.errors()]) from error
-    release = playbook.release
-    if problems := list(_absent(playbook, path.parent, environ)):
+    release, folder = playbook.release, path.parent
+    if problems := list(_absent(playbook, folder, environ)):
         raise source.invalid(problems)
-    local, folder = release.chart.is_local, path.parent
-    old, new = (release.chart.at(v) for v in (release.chart.from_version, release.chart.to_version))
     return LoadedPlaybook(
         playbook=playbook,
         path=path,
         digest=f"sha256:{hashlib.sha256(content).hexdigest()}",
-        chart=str(folder / new) if local else new,
-        old_chart=str(folder / old) if local else old,
+        chart=_located(release, folder, release.chart.to_version),
+        old_chart=_located(release, folder, release.chart.from_version),
         values_files=tuple(folder / name for name in release.values.files),
         secrets={name: SecretStr(environ[name]) for _, name in _variables(playbook)},
     )
+
+
+def _located(release: Release, folder: Path, version: str) -> str:
+    """Return one version of a release's chart: an absolute path, or the reference as written."""
+    chart = release.chart.at(version)
+    return str(folder / chart) if release.chart.is_local else chart
+
+
+def _serving_groups(playbook: Playbook) -> tuple[str, ...]:
+    """Return the groups with a service; none, which means all, where a release has no such group."""
+    found = [[name for name, one in tier.workloads.items() if one.service] for tier in playbook.releases]
+    return tuple(dict.fromkeys(name for names in found for name in names)) if all(found) else ()
 
 
 def schema() -> dict[str, Any]:
@@ -285,8 +298,9 @@ def _explained(source: _Source, error: ErrorDetails) -> _Problem:
 
 
 def _variables(playbook: Playbook) -> Iterator[tuple[KeyPath, str]]:
-    for value, name in playbook.release.values.env.items():
-        yield ("releases", 0, "values", "env", value), name
+    for number, release in enumerate(playbook.releases):
+        for value, name in release.values.env.items():
+            yield ("releases", number, "values", "env", value), name
     probes = [(at, one) for at, one in enumerate(playbook.signals) if isinstance(one, Synthetic)]
     for at, probe in probes:
         for header, content in probe.headers.items():
@@ -296,14 +310,10 @@ def _variables(playbook: Playbook) -> Iterator[tuple[KeyPath, str]]:
 
 def _absent(playbook: Playbook, folder: Path, environ: Mapping[str, str]) -> Iterator[_Problem]:
     """Yield what the playbook names and this machine has not."""
-    release = playbook.release
-    if release.chart.is_local:
-        for version in dict.fromkeys((release.chart.from_version, release.chart.to_version)):
-            chart = folder / release.chart.at(version)
-            if not (chart.is_file() or (chart / "Chart.yaml").is_file()):
-                what = f"no chart at {chart}; one from a registry is written oci://… or https://…"
-                yield _Problem(("releases", 0, "chart", "ref"), what)
-                break
+    for number, release in enumerate(playbook.releases):
+        if release.chart.is_local and (chart := _missing_chart(release, folder)):
+            what = f"no chart at {chart}; one from a registry is written oci://… or https://…"
+            yield _Problem(("releases", number, "chart", "ref"), what)
     for key, name in _files(playbook):
         if why := _unreadable(folder / name):
             yield _Problem(key, f"{folder / name} {why}")
@@ -314,9 +324,18 @@ def _absent(playbook: Playbook, folder: Path, environ: Mapping[str, str]) -> Ite
             )
 
 
+def _missing_chart(release: Release, folder: Path) -> Path | None:
+    for version in dict.fromkeys((release.chart.from_version, release.chart.to_version)):
+        chart = folder / release.chart.at(version)
+        if not (chart.is_file() or (chart / "Chart.yaml").is_file()):
+            return chart
+    return None
+
+
 def _files(playbook: Playbook) -> Iterator[tuple[KeyPath, str]]:
-    for at, name in enumerate(playbook.release.values.files):
-        yield ("releases", 0, "values", "files", at), name
+    for number, release in enumerate(playbook.releases):
+        for at, name in enumerate(release.values.files):
+            yield ("releases", number, "values", "files", at), name
     green = playbook.strategy.green
     for at, name in enumerate(green.values_files if green else ()):
         yield ("strategy", "green", "values_files", at), name

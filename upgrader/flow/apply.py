@@ -5,15 +5,17 @@ from __future__ import annotations
 from upgrader.errors import Transient
 from upgrader.flow.recorder import Recorder
 from upgrader.model.fleet import Fleet
+from upgrader.model.measure import tiers_of
 from upgrader.model.phase import Event
 from upgrader.model.plugins import Scene, Step, StepPlan
 from upgrader.model.record import Kind
 
 
 def scene_of(recorder: Recorder, fleet: Fleet, step: StepPlan) -> Scene:
-    """Return what a step acts in, with what its own records said so far."""
-    run = recorder.run
-    return Scene(recorder.world.ports, fleet, run.measured, run.facts.get(step.id, {}), run.latest)
+    """Return what a step acts in, of its own tier alone, with what its own records said so far."""
+    run, ports = recorder.run, recorder.world.ports.of_tier(step.tier)
+    measured = tiers_of(run.measured)[step.tier]
+    return Scene(ports, fleet.of_tier(step.tier), measured, run.facts.get(step.id, {}), run.latest)
 
 
 def apply(recorder: Recorder, fleet: Fleet) -> None:

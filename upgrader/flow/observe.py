@@ -27,12 +27,14 @@ class Rounds:
 
 
 def observe(recorder: Recorder, rounds: Rounds) -> Fleet:
-    """Read what is due and return the gateway as the readings saw it."""
-    world = recorder.world
+    """Read what is due of the current step's tier, and return the whole gateway as the readings saw it."""
+    world, tier = recorder.world, recorder.run.step.tier
     fleet = replace(world.fleet(), new_ratio=new_ratio(recorder.run))
     for signal in world.signals:
-        if rounds.take(signal.name, signal.interval_seconds, world.ports.clock.monotonic()):
-            _read(recorder, signal, fleet)
+        # By tier, too: nothing of a new one is judged by the last look at the one before.
+        name = f"{tier} {signal.name}"
+        if rounds.take(name, signal.interval_seconds, world.ports.clock.monotonic()):
+            _read(recorder, signal, fleet.of_tier(tier))
     return fleet
 
 

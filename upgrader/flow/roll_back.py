@@ -8,9 +8,19 @@ from upgrader.model.fleet import Fleet
 from upgrader.model.phase import Event
 from upgrader.model.plugins import StepPlan
 from upgrader.model.record import Kind
+from upgrader.model.run import Run
 
 UNDO_SECONDS = 900.0
-"""How long the whole way back may take before a human is called; Helm's own timeout lies within."""
+"""How long the way back of one tier may take before a human is called; Helm's own timeout lies within."""
+
+
+def undo_seconds(run: Run) -> float:
+    """Return how long the whole way back may take: of each tier begun, and what others' APIs may on top.
+
+    That is the deadline of the slowest step begun that waits for one.
+    """
+    others = max((step.deadline_seconds for step in run.begun() if step.patient), default=0.0)
+    return UNDO_SECONDS * len(run.touched()) + others
 
 
 def roll_back(recorder: Recorder, fleet: Fleet) -> None:
@@ -18,15 +28,10 @@ def roll_back(recorder: Recorder, fleet: Fleet) -> None:
     left = [step for step in recorder.run.begun() if f"undo {step.id}" not in recorder.run.ended]
     if not left:
         recorder.event(Event.UNDONE, "all that was begun is undone")
-    elif (late := recorder.now() - recorder.run.since) > UNDO_SECONDS + _others_seconds(recorder):
+    elif (late := recorder.now() - recorder.run.since) > undo_seconds(recorder.run):
         recorder.event(Event.EXPIRED, f"{left[0].id} could not be undone in {late:.0f} s")
     else:
         _undo(recorder, fleet, left[0])
-
-
-def _others_seconds(recorder: Recorder) -> float:
-    """Return what somebody else's API may take on top: of the slowest step begun that waits for one."""
-    return max((step.deadline_seconds for step in recorder.run.begun() if step.patient), default=0.0)
 
 
 def _undo(recorder: Recorder, fleet: Fleet, plan: StepPlan) -> None:

@@ -123,7 +123,7 @@ def _require(history: Sequence[Revision], release: Release, target: int | None) 
     if not history:
         raise Refused(
             f"there is no Helm release {release.name} in namespace {release.namespace}",
-            remedy=f"correct releases[0] (`helm list {where}` shows what there is), or install it first",
+            remedy=f"correct it under releases (`helm list {where}` shows what there is), or install it",
         )
     numbers = [one.number for one in history]
     if target is not None and target not in numbers:

@@ -19,12 +19,13 @@ SERVER_FIELDS = ("managedFields", "resourceVersion", "generation", "creationTime
 
 
 def verify(recorder: Recorder, fleet: Fleet) -> None:
-    """Look at the pods at each round, and at every object every other second."""
+    """Look at the pods of all tiers begun at each round, and at every object of them every other second."""
     run, now = recorder.run, recorder.now()
     known = run.facts.get("verify", {})
-    wrong = _pods_wrong(fleet)
+    touched = run.touched()
+    wrong = tuple(said for tier in touched for said in _pods_wrong(fleet.of_tier(tier)))
     if not wrong and now - float(known.get("asked_at", 0.0)) >= VERIFY_EVERY_SECONDS:
-        wrong = recorder.world.differences()
+        wrong = tuple(said for tier in touched for said in recorder.world.differences(tier))
         if not wrong:
             recorder.event(Event.FINISHED, "every object equals the known-good revision; every pod is old")
             return
@@ -50,6 +51,10 @@ def differences(ports: Ports, measured: Mapping[str, Any]) -> tuple[str, ...]:
 
     Every object is applied as a dry run, forced, as Helm's own manager; where the answer is what is live
     already, nothing differs. ``spec.replicas`` is left out: an autoscaler may own it.
+
+    Args:
+        ports: The world, of one tier.
+        measured: What was measured of that tier.
     """
     last, good = ports.helm.history()[-1], int(measured["known_good"])
     said = [] if last.status is ReleaseStatus.DEPLOYED else [f"revision {last.number} is {last.status}"]

@@ -53,7 +53,7 @@ class Intake:
     def __init__(self, balancer: str, *, settle_seconds: float) -> None:
         self._balancer = balancer
         self._settle = settle_seconds
-        self._workloads: frozenset[str] = frozenset()
+        self._workloads: frozenset[tuple[int, str]] = frozenset()
         self._ready_since: dict[str, float] = {}
         self._without = 0
         self._unknown = 0
@@ -66,12 +66,16 @@ class Intake:
     def serving(self, fleet: Fleet, listed: Collection[str]) -> tuple[Pod, ...]:
         """Return the pods that should take traffic there: Ready ones of a workload that it lists or listed.
 
+        A balancer stands in front of one tier whichever is being upgraded, so the pods of all are looked at.
+
         Args:
             fleet: The gateway.
             listed: IPs the balancer lists.
         """
-        self._workloads |= {pod.workload for pod in fleet.pods if pod.address in listed}
-        return tuple(pod for pod in fleet.pods if pod.workload in self._workloads and _takes_traffic(pod))
+        pods = fleet.everywhere
+        self._workloads |= {(pod.tier, pod.workload) for pod in pods if pod.address in listed}
+        mine = (pod for pod in pods if (pod.tier, pod.workload) in self._workloads)
+        return tuple(pod for pod in mine if _takes_traffic(pod))
 
     def facts(self, pods: Sequence[Pod], health: Mapping[str, Health], *, now: float) -> tuple[Fact, ...]:
         """Say so when no new pod is taken in though each had its time, or when the balancer does not know.

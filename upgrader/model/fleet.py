@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any
 
@@ -44,6 +44,7 @@ class Pod:
         ready_at: When it turned Ready, as the API writes it; empty if it is not.
         created_at: When it was created, as the API writes it.
         gates: Each of its readiness gates that is True → the reason given: a gate may open without proof.
+        tier: Which release of the playbook it belongs to, from 0.
     """
 
     name: str
@@ -61,6 +62,7 @@ class Pod:
     ready_at: str = ""
     created_at: str = ""
     gates: Mapping[str, str] = field(default_factory=dict, hash=False)
+    tier: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +85,7 @@ class Workload:
         wanted_old: The same for old templates.
         template: Digest of the live pod template; it changes before a paused Deployment makes a ReplicaSet.
         progress_deadline_exceeded: The Progressing condition says so.
+        tier: Which release of the playbook it belongs to, from 0.
     """
 
     ref: Ref
@@ -100,11 +103,15 @@ class Workload:
     wanted_old: int = 0
     template: str = ""
     progress_deadline_exceeded: bool = False
+    tier: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Fleet:
     """All workloads under upgrade, and their pods.
+
+    Where a playbook has several releases, signals and steps are given the gateway as `of_tier` cuts it: the
+    workloads and pods of the one tier that is being upgraded, for old and new are compared within a tier.
 
     Args:
         workloads: In the order of the playbook's groups, dependents last.
@@ -113,6 +120,8 @@ class Fleet:
         error: Why it is old, or the empty text.
         new_ratio: The share of requests a balancer is set to give the new version, 0-1; ``None`` where nobody
             sets one, so that traffic follows the number of pods, or where it is not known.
+        tier: The tier it was cut to, from 0. Who remembers what pods counted begins anew when it changes.
+        others: The pods of all other tiers: not compared, yet facts may be told of them.
     """
 
     workloads: tuple[Workload, ...]
@@ -120,6 +129,26 @@ class Fleet:
     age_seconds: float = 0.0
     error: str = ""
     new_ratio: float | None = None
+    tier: int = 0
+    others: tuple[Pod, ...] = ()
+
+    @property
+    def everywhere(self) -> tuple[Pod, ...]:
+        """Return the pods of all tiers."""
+        return (*self.pods, *self.others)
+
+    def of_tier(self, tier: int) -> Fleet:
+        """Return the gateway cut to one tier, where names are unambiguous; the other tiers' pods stand apart.
+
+        It is to be asked of the whole gateway: workloads of other tiers are gone afterwards.
+        """
+        return replace(
+            self,
+            workloads=tuple(one for one in self.workloads if one.tier == tier),
+            pods=tuple(pod for pod in self.everywhere if pod.tier == tier),
+            tier=tier,
+            others=tuple(pod for pod in self.everywhere if pod.tier != tier),
+        )
 
     def workload(self, name: str) -> Workload | None:
         """Return the workload of that name, or ``None``."""
@@ -141,10 +170,12 @@ class Members:
     Args:
         groups: Deployment name → the playbook's group (empty for a dependent one), in order.
         old_hashes: Deployment name → the pod-template-hashes that count as old.
+        tier: Which release of the playbook it is, from 0.
     """
 
     groups: Mapping[str, str]
     old_hashes: Mapping[str, frozenset[str]]
+    tier: int = 0
 
 
 def fleet_of(
@@ -158,8 +189,8 @@ def fleet_of(
     owners = {rs["metadata"]["name"]: _owner(rs) for rs in by_kind["ReplicaSet"]}
     live = {one["metadata"]["name"]: one for one in by_kind["Deployment"]}
     workloads = tuple(
-        _workload(live[name], group, _wanted(by_kind["ReplicaSet"], name, members))
-        for name, group in members.groups.items()
+        _workload(live[name], members, _wanted(by_kind["ReplicaSet"], name, members))
+        for name in members.groups
         if name in live
     )
     pods = tuple(
@@ -170,13 +201,13 @@ def fleet_of(
     return Fleet(workloads, pods, age_seconds, error)
 
 
-def joined(old: Fleet, new: Fleet) -> Fleet:
-    """Return the gateway that stands in two places; what one of them does not know is not known."""
+def joined(*parts: Fleet) -> Fleet:
+    """Return the gateway that stands in several places; what one of them does not know is not known."""
     return Fleet(
-        (*old.workloads, *new.workloads),
-        (*old.pods, *new.pods),
-        max(old.age_seconds, new.age_seconds),
-        old.error or new.error,
+        tuple(one for part in parts for one in part.workloads),
+        tuple(pod for part in parts for pod in part.pods),
+        max((part.age_seconds for part in parts), default=0.0),
+        next((part.error for part in parts if part.error), ""),
     )
 
 
@@ -213,13 +244,13 @@ def _wanted(replica_sets: Iterable[Manifest], deployment: str, members: Members)
     return wanted
 
 
-def _workload(live: Manifest, group: str, wanted: Mapping[Side, int]) -> Workload:
+def _workload(live: Manifest, members: Members, wanted: Mapping[Side, int]) -> Workload:
     spec, status = live["spec"], live.get("status") or {}
     rolling = (spec.get("strategy") or {}).get("rollingUpdate") or {}
     conditions = {c["type"]: c for c in status.get("conditions") or ()}
     return Workload(
         ref=Ref.of(live),
-        group=group,
+        group=members.groups[live["metadata"]["name"]],
         replicas=int(spec.get("replicas", 1)),
         total=int(status.get("replicas") or 0),
         updated=int(status.get("updatedReplicas") or 0),
@@ -234,6 +265,7 @@ def _workload(live: Manifest, group: str, wanted: Mapping[Side, int]) -> Workloa
         template=template_digest(live),
         progress_deadline_exceeded=(conditions.get("Progressing") or {}).get("reason")
         == "ProgressDeadlineExceeded",
+        tier=members.tier,
     )
 
 
@@ -260,6 +292,7 @@ def _pod(pod: Manifest, workload: str, members: Members) -> Pod:
         ready_at=str(ready.get("lastTransitionTime") or "") if is_ready else "",
         created_at=str(metadata.get("creationTimestamp") or ""),
         gates=_open_gates(pod["spec"].get("readinessGates") or (), conditions),
+        tier=members.tier,
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,8 @@ from upgrader.model.ports import Chart, Denied, Manifest, Ref
 ANNOTATION = "upgrader/"
 """Prefix of all our annotations; each object we touch says who, why and how to undo it."""
 RUN, REASON, UNDO = (ANNOTATION + name for name in ("run", "reason", "undo"))
+_SHARED = ("context", "cluster_uid", "server_version", "helm_version", "run_folder", "kubeconfig")
+_TOLD = ("release", "namespace", "from", "to")
 
 
 def measured(survey: Survey, run_folder: str, *, revision: int = 0) -> dict[str, Any]:
@@ -52,12 +54,40 @@ def _beside(place: Beside) -> dict[str, Any]:
     }
 
 
-def members(measured: Mapping[str, Any]) -> Members:
-    """Return who is under upgrade, and what counts as old."""
+def joint(blocks: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Return the header's ``measured``: of one release its own, of several ``tiers`` and what they share.
+
+    Args:
+        blocks: What was measured of each release, in the playbook's order.
+    """
+    if len(blocks) == 1:
+        return dict(blocks[0])
+    shared = {key: blocks[0][key] for key in _SHARED if key in blocks[0]}
+    told = {key: ", ".join(dict.fromkeys(str(one[key]) for one in blocks)) for key in _TOLD}
+    return {**told, **shared, "tiers": [dict(one) for one in blocks]}
+
+
+def tiers_of(measured: Mapping[str, Any]) -> tuple[Mapping[str, Any], ...]:
+    """Return what was measured of each release, in the playbook's order; `joint` turned round."""
+    return tuple(measured.get("tiers") or (measured,))
+
+
+def locks_of(measured: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
+    """Return namespace and release of each Lease that a run holds."""
+    return tuple(
+        (locked[0], locked[1])
+        for one in tiers_of(measured)
+        for locked in [one.get("locked") or (one["namespace"], one["release"])]
+    )
+
+
+def members(measured: Mapping[str, Any], *, tier: int = 0) -> Members:
+    """Return who of a tier is under upgrade, and what counts as old."""
     rows = measured["workloads"]
     return Members(
         {row["name"]: row["group"] for row in rows},
         {row["name"]: frozenset(row["old_hashes"]) for row in rows},
+        tier,
     )
 
 

@@ -282,7 +282,8 @@ class Playbook(Strict):
         None, description="kubeconfig context. Default: the current one, which plan names."
     )
     releases: Annotated[tuple[Release, ...], AfterValidator(not_empty)] = Field(
-        description="What to upgrade: one in this version. Required."
+        description="What to upgrade: one release, or several tiers of a gateway in the order of the "
+        "upgrade, the inner one first. Several only with rolling. Required."
     )
     strategy: StrategySettings = Field(
         default_factory=lambda: Rolling(kind="rolling"),
@@ -327,8 +328,15 @@ class Playbook(Strict):
 
     @property
     def release(self) -> Release:
-        """The one release."""
+        """The one release; of several, see `tiers`, the first."""
         return self.releases[0].named()
+
+    @property
+    def tiers(self) -> tuple[Playbook, ...]:
+        """The playbook as it reads for each release alone, in the order of the upgrade."""
+        if self.is_beside:
+            return (self,)  # a second release is the place beside the first
+        return tuple(self.model_copy(update={"releases": (one,)}) for one in self.releases)
 
     def place(self, color: Color) -> Release:
         """Return the release in one of the two places that a second installation needs; blue is `release`."""
@@ -358,9 +366,15 @@ class Playbook(Strict):
         return self.model_copy(update={"releases": (self.place(color), self.place(color.other))})
 
     @model_validator(mode="after")
-    def _one_release(self) -> Self:
-        if len(self.releases) > 1:
-            raise at_fault(("releases", 1), "one release in this version; tiers come later")
+    def _tiers(self) -> Self:
+        """Several releases are upgraded in place, one after the other, and none of them twice."""
+        if len(self.releases) > 1 and self.is_beside:
+            what = f"one release with {self.strategy.kind} in this version; several only with rolling"
+            raise at_fault(("releases", 1), what)
+        known = [(one.namespace, one.name) for one in self.releases]
+        for at, one in enumerate(known):
+            if one in known[:at]:
+                raise at_fault(("releases", at, "name"), f"the same release as releases[{known.index(one)}]")
         return self
 
     @model_validator(mode="after")
@@ -382,12 +396,14 @@ class Playbook(Strict):
 
     @model_validator(mode="after")
     def _groups_exist(self) -> Self:
-        groups = self.release.workloads
-        for at, signal in enumerate(self.signals):
-            named = signal.group if isinstance(signal, EnvoyStats) else None
-            if named and groups and named not in groups:
-                what = f"no such group; workloads has: {', '.join(groups)}{nearest(named, groups)}"
-                raise at_fault(("signals", at, "group"), what)
+        named = [(at, one.group) for at, one in enumerate(self.signals) if isinstance(one, EnvoyStats)]
+        for number, release in enumerate(self.releases):
+            groups = release.workloads
+            for at, group in named:
+                if group and groups and group not in groups:
+                    whose = f"releases[{number}].workloads" if len(self.releases) > 1 else "workloads"
+                    what = f"no such group; {whose} has: {', '.join(groups)}{nearest(group, groups)}"
+                    raise at_fault(("signals", at, "group"), what)
         return self
 
     @model_validator(mode="after")

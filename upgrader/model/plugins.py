@@ -277,6 +277,7 @@ class StepPlan:
         new_share: The share of the gateway's pods that run the new version afterwards, 0-1; where traffic is
             moved between two places, the new version's share of the requests.
         patient: It waits for somebody else's API: late is doubt, which holds and then pauses, not failure.
+        tier: Which release of the playbook it acts on, from 0.
     """
 
     id: str
@@ -286,16 +287,17 @@ class StepPlan:
     deadline_seconds: float
     new_share: float = 0.0
     patient: bool = False
+    tier: int = 0
 
 
 @dataclass(frozen=True)
 class Scene:
-    """What a step acts in.
+    """What a step acts in: of several tiers, its own.
 
     Args:
-        ports: The world.
-        fleet: The gateway at this moment.
-        measured: What preflight wrote into the journal's header.
+        ports: The world; ``helm`` is the release of the step's tier.
+        fleet: The gateway at this moment, cut to the step's tier.
+        measured: What preflight wrote into the journal's header of that tier.
         facts: What this step's records in the journal said so far.
         latest: The last reading of each signal.
     """

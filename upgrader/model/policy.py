@@ -54,8 +54,10 @@ class Policy:
         stand_seconds: Least length of a gate.
         bake_seconds: Least length of the bake.
         hold_seconds: How long a hold may last before the run is paused.
-        plan_seconds: Planned length of the run; spreads the meter's stakes.
+        plan_seconds: Planned length of the run, of several tiers of each; spreads the meter's stakes.
         signals: By name.
+        tiers: How many releases are upgraded one after the other, >= 1. Each has meters of its own and an
+            equal share of the budget: what good seconds of one tier cost is not missing in the next.
     """
 
     false_alarm: float
@@ -68,11 +70,12 @@ class Policy:
     hold_seconds: float
     plan_seconds: float
     signals: Mapping[str, SignalPolicy] = field(default_factory=dict)
+    tiers: int = 1
 
     def meter(self, signal: str) -> MeterParameters:
         """Return the meter's parameters for a counting signal: its share of the one budget."""
         return MeterParameters(
-            alpha=self.false_alarm * self.signals[signal].weight,
+            alpha=self.false_alarm * self.signals[signal].weight / self.tiers,
             tolerate=self.tolerate,
             old_ref=self.old_ref,
             plan_seconds=self.plan_seconds,
@@ -81,7 +84,7 @@ class Policy:
     def ceiling_meter(self, signal: str) -> CeilingParameters:
         """Return the parameters of a signal's ceiling meter, which has the same share of the budget."""
         return CeilingParameters(
-            alpha=self.false_alarm * self.signals[signal].weight,
+            alpha=self.false_alarm * self.signals[signal].weight / self.tiers,
             ceiling=self.ceiling,
             plan_seconds=self.plan_seconds,
         )

@@ -7,7 +7,7 @@ a deadline. Reads are retried inside the adapter; writes never are.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -530,6 +530,7 @@ class Ports:
         beside: The release in the other place, where a second installation stands beside the first.
         traffic: What moves traffic between the two.
         direct: Requests straight at a place, past the balancer, and what each must answer.
+        tiers: The release of each tier, in the playbook's order, where there are several; else empty.
     """
 
     clock: Clock
@@ -545,3 +546,13 @@ class Ports:
     beside: Helm | None = None
     traffic: Traffic | None = None
     direct: tuple[ProbeSpec, ...] = ()
+    tiers: tuple[Helm, ...] = ()
+
+    @property
+    def releases(self) -> tuple[Helm, ...]:
+        """Return the release of each tier, also where there is but one."""
+        return self.tiers or (self.helm,)
+
+    def of_tier(self, tier: int) -> Ports:
+        """Return the same world with another tier's release as ``helm``."""
+        return replace(self, helm=self.releases[tier])

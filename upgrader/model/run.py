@@ -44,8 +44,10 @@ class Run:
         intents: What has been begun: ``start ID``, ``undo ID``, ``brake ID``.
         ended: What has ended, in the same words.
         facts: What each step's records said, by step id.
-        meters: The evidence meter of each counting signal.
+        meters: The evidence meter of each counting signal, of the current tier.
         ceilings: The same without an old side, fed only while there is none.
+        past: What each signal's meters had shown of the tiers that are over, added up.
+        tiers_over: How many those are.
         latest: The last reading of each signal.
         good_at: When each signal last had usable data.
         gate_seconds: Seconds of good looks since the step was done, by counting signal.
@@ -75,6 +77,8 @@ class Run:
     facts: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     meters: Mapping[str, Meter] = field(default_factory=dict)
     ceilings: Mapping[str, CeilingMeter] = field(default_factory=dict)
+    past: Mapping[str, float] = field(default_factory=dict)
+    tiers_over: int = 0
     latest: Mapping[str, Reading] = field(default_factory=dict)
     good_at: Mapping[str, float] = field(default_factory=dict)
     gate_seconds: Mapping[str, float] = field(default_factory=dict)
@@ -104,10 +108,18 @@ class Run:
 
     @property
     def evidence(self) -> float:
-        """Return the weighted mean of all meters: odds to 1 that the new version is worse than tolerated."""
+        """Return the weighted mean of all meters: odds to 1 that the new version is worse than tolerated.
+
+        Of all tiers, with equal weights: those to come stand at 1, those that are over at what they came to.
+        """
         if not self.meters:
             return 1.0
-        return sum(self.policy.signals[name].weight * meter.evidence for name, meter in self.meters.items())
+        return sum(self.policy.signals[name].weight * self._shown(name) for name in self.meters)
+
+    def _shown(self, signal: str) -> float:
+        tiers = self.policy.tiers
+        to_come = tiers - self.tiers_over - 1
+        return (self.past.get(signal, 0.0) + self.meters[signal].evidence + to_come) / tiers
 
     @property
     def measured(self) -> Mapping[str, Any]:
@@ -117,6 +129,10 @@ class Run:
     def begun(self) -> tuple[StepPlan, ...]:
         """Return the steps that were begun, newest first: what a way back must undo."""
         return tuple(step for step in reversed(self.steps) if f"start {step.id}" in self.intents)
+
+    def touched(self) -> tuple[int, ...]:
+        """Return the tiers of the steps that were begun, newest first; the current one where none was."""
+        return tuple(dict.fromkeys(step.tier for step in self.begun())) or (self.step.tier,)
 
     def with_record(self, record: Record) -> Run:
         """Fold one record in.
@@ -179,13 +195,8 @@ def open_run(record: Record) -> Run:
         since=record.at,
         began=record.at,
         calm_since=record.at,
-        meters={name: Meter(policy.meter(name)) for name in policy.counting},
-        ceilings={
-            name: CeilingMeter(policy.ceiling_meter(name))
-            for name in policy.counting
-            if policy.signals[name].compares_pods
-        },
         totals={name: Totals() for name in policy.counting},
+        **_fresh_meters(policy),
     )
 
 
@@ -276,11 +287,30 @@ def _fold_event(run: Run, record: Record) -> Run:
     if event is Event.RESUMED:
         return replace(moved, gate_since=record.at, resumed_at=record.at)
     if event is Event.ADVANCED:
-        following = run.steps[run.index + 1].settings.get("group")
-        is_same_group = following == run.step.settings.get("group")
-        gated = max(run.gated_share, run.step.new_share) if is_same_group else 0.0
-        return replace(moved, index=run.index + 1, gated_share=gated)
+        return _advanced(moved)
     return moved
+
+
+def _advanced(run: Run) -> Run:
+    """Go on to the next step; in another tier, other pods are the two sides."""
+    done, following = run.step, run.steps[run.index + 1]
+    is_same_tier = following.tier == done.tier
+    is_same_group = is_same_tier and following.settings.get("group") == done.settings.get("group")
+    gated = max(run.gated_share, done.new_share) if is_same_group else 0.0
+    moved = replace(run, index=run.index + 1, gated_share=gated)
+    if is_same_tier:
+        return moved
+    past = {name: run.past.get(name, 0.0) + meter.evidence for name, meter in run.meters.items()}
+    return replace(moved, past=past, tiers_over=run.tiers_over + 1, **_fresh_meters(run.policy))
+
+
+def _fresh_meters(policy: Policy) -> dict[str, Any]:
+    """Return the meters a tier begins with."""
+    compared = [name for name in policy.counting if policy.signals[name].compares_pods]
+    return {
+        "meters": {name: Meter(policy.meter(name)) for name in policy.counting},
+        "ceilings": {name: CeilingMeter(policy.ceiling_meter(name)) for name in compared},
+    }
 
 
 _FOLDS = {

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 import shlex
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from upgrader.model.measure import REASON, RUN, UNDO
+from upgrader.model.measure import REASON, RUN, UNDO, locks_of, tiers_of
 from upgrader.model.run import Run
 
 _PROGRAMS = {"helm": "--kube-context", "kubectl": "--context"}
@@ -18,25 +18,37 @@ was applied server-side: on others Helm fails before it touches anything, and He
 
 def undo_commands(run: Run) -> tuple[str, ...]:
     """Return the kubectl and helm commands, in order; empty when nothing is left to undo."""
-    begun = {step.kind for step in run.begun() if f"undo {step.id}" not in run.ended}
+    begun: dict[int, set[str]] = {}
+    for step in run.begun():
+        if f"undo {step.id}" not in run.ended:
+            begun.setdefault(step.tier, set()).add(step.kind)
     if run.is_over and run.phase.value != "needs_human":
-        begun = set()
+        begun = {}
     return tuple(_commands(run.measured, begun)) if begun else ()
 
 
-def whole_way_back(measured: Mapping[str, Any]) -> tuple[str, ...]:
-    """Return all commands of the way back from a run that was begun, for `plan` to show."""
+def whole_way_back(measured: Mapping[str, Any], *, order: Sequence[int] = ()) -> tuple[str, ...]:
+    """Return all commands of the way back from a run that was begun, for `plan` to show.
+
+    Args:
+        measured: What was measured.
+        order: The tiers in the order of the run; the playbook's where it is empty.
+    """
     whole = (
         {"retire", "shift_traffic", "helm_install"} if "beside" in measured else {"helm_upgrade", "freeze"}
     )
-    return tuple(_commands(measured, whole))
+    forth = order or range(len(tiers_of(measured)))
+    return tuple(_commands(measured, dict.fromkeys(reversed(forth), whole)))
 
 
-def _commands(measured: Mapping[str, Any], begun: set[str]) -> Iterator[str]:
-    yield from (_of_two_places if "beside" in measured else _in_place)(measured, begun)
-    namespace, release = measured.get("locked") or (measured["namespace"], measured["release"])
-    kubectl = f"kubectl{_flags(measured, '--context')} -n {namespace}"
-    yield f"{kubectl} delete lease {lease_name(release)} --ignore-not-found"
+def _commands(measured: Mapping[str, Any], begun: Mapping[int, set[str]]) -> Iterator[str]:
+    """Yield what undoes the steps begun of each tier, in the order given; the Leases go last."""
+    for tier, kinds in begun.items():
+        one = tiers_of(measured)[tier]
+        yield from (_of_two_places if "beside" in one else _in_place)(one, kinds)
+    for namespace, release in locks_of(measured):
+        kubectl = f"kubectl{_flags(measured, '--context')} -n {namespace}"
+        yield f"{kubectl} delete lease {lease_name(release)} --ignore-not-found"
 
 
 def _of_two_places(measured: Mapping[str, Any], begun: set[str]) -> Iterator[str]:

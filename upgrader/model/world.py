@@ -24,7 +24,7 @@ class World:
         fleet: Gives the gateway at this moment.
         step: Makes the step of a plan.
         preflight: Runs the checks; called once the Lease is ours.
-        differences: Says in sentences what of the cluster is not as the known-good revision has it.
+        differences: Says in sentences what of a tier, from 0, is not as its known-good revision has it.
         tell: Is told of each record and the run after it; renders the live view.
         interrupted: Why the operator wants this process to end, or the empty text.
     """
@@ -36,6 +36,6 @@ class World:
     fleet: Callable[[], Fleet]
     step: Callable[[StepPlan], Step]
     preflight: Callable[[], tuple[Finding, ...]]
-    differences: Callable[[], tuple[str, ...]]
+    differences: Callable[[int], tuple[str, ...]]
     tell: Callable[[Run, Record], None]
     interrupted: Callable[[], str]

@@ -9,9 +9,10 @@ from typing import Any
 
 from upgrader.model.evidence import Meter, gate_seconds, time_to_see
 from upgrader.model.findings import blocking
-from upgrader.model.measure import measured
+from upgrader.model.measure import joint, measured, tiers_of
 from upgrader.model.plugins import Finding, Gate, Severity, StepPlan, Survey
 from upgrader.model.policy import Policy
+from upgrader.model.tiers import names
 from upgrader.model.undo import whole_way_back
 
 FAULTS = (0.01, 0.05, 0.2, 1.0)
@@ -23,36 +24,47 @@ class Shown:
     """All that a plan shows.
 
     Args:
-        survey: What was read.
+        surveys: What was read of each tier, in the playbook's order.
         findings: What the checks said.
         steps: What will be done.
         policy: How it will be judged.
-        command: Helm's own command line.
-        revision: The revision it goes to; 0 for the chart.
+        commands: Helm's own command line for each tier.
+        revisions: The revision each tier goes to; 0 for the chart.
         kubeconfig: Named on the command line; empty for kubectl's default.
     """
 
-    survey: Survey
+    surveys: Sequence[Survey]
     findings: Sequence[Finding]
     steps: Sequence[StepPlan]
     policy: Policy
-    command: str
-    revision: int = 0
+    commands: Sequence[str]
+    revisions: Sequence[int] = (0,)
     kubeconfig: str = ""
+
+    @property
+    def order(self) -> tuple[int, ...]:
+        """Return the tiers in the order of the run."""
+        return tuple(dict.fromkeys(step.tier for step in self.steps))
+
+    @property
+    def measured(self) -> dict[str, Any]:
+        """Return what the journal's header will say was measured."""
+        pairs = zip(self.surveys, self.revisions, strict=True)
+        return joint([measured(survey, "", revision=revision) for survey, revision in pairs])
 
 
 def plan_text(shown: Shown) -> str:
     """Return the plan for people."""
-    said = measured(shown.survey, "", revision=shown.revision) | {"kubeconfig": shown.kubeconfig}
+    tiers = [{**one, "kubeconfig": shown.kubeconfig} for one in tiers_of(shown.measured)]
     lines = [
-        f"{said['release']} in {said['namespace']}: {said['from']} → {said['to']}",
-        f"Kubernetes {said['server_version']}, Helm {said['helm_version']}, known-good: {said['known_good']}",
+        *(_tier(tiers[tier]) for tier in shown.order),
+        f"Kubernetes {tiers[0]['server_version']}, Helm {tiers[0]['helm_version']}, {_known_good(tiers)}",
         "",
         "Steps",
         *_steps(shown),
         "",
         "Helm",
-        f"  {shown.command}",
+        *(f"  {shown.commands[tier]}" for tier in shown.order),
         "",
         "Findings",
         *(_finding(one) for one in shown.findings),
@@ -62,19 +74,29 @@ def plan_text(shown: Shown) -> str:
         *_worst(shown),
         "",
         "The way back without this tool",
-        *(f"  {line}" for line in whole_way_back(said)),
+        *(f"  {line}" for line in whole_way_back(joint(tiers), order=shown.order)),
     ]
     return "\n".join(lines)
+
+
+def _tier(said: Mapping[str, Any]) -> str:
+    return f"{said['release']} in {said['namespace']}: {said['from']} → {said['to']}"
+
+
+def _known_good(tiers: Sequence[Mapping[str, Any]]) -> str:
+    if len(tiers) == 1:
+        return f"known-good: {tiers[0]['known_good']}"
+    return "known-good: " + ", ".join(f"{one['release']} {one['known_good']}" for one in tiers)
 
 
 def plan_body(shown: Shown) -> dict[str, Any]:
     """Return the plan for pipelines; JSON values."""
     return {
-        "measured": measured(shown.survey, "", revision=shown.revision),
+        "measured": shown.measured,
         "steps": [{**asdict(step), "gate": step.gate.value} for step in shown.steps],
         "findings": [asdict(one) for one in shown.findings],
         "policy": shown.policy.to_body(),
-        "helm": shown.command,
+        "helm": "\n".join(shown.commands[tier] for tier in shown.order),
         "detection": [dict(row) for row in detection(shown)],
         "refused": bool(blocking(shown.findings)),
     }
@@ -111,11 +133,11 @@ def _finding(one: Finding) -> str:
     return f"  {mark:5} {one.rule}: {one.seen}{remedy}"
 
 
-def traffic(shown: Shown) -> float:
-    """Return the requests a second seen at the trial, or 0 when none were."""
+def traffic(shown: Shown, tier: int = 0) -> float:
+    """Return the requests a second seen at the trial of a tier, or 0 when none were."""
     rates = [
         (counts.new_requests + counts.old_requests) / counts.seconds
-        for name, reading in shown.survey.trial.items()
+        for name, reading in shown.surveys[tier].trial.items()
         if (counts := reading.counts) is not None and shown.policy.signals[name].compares_pods
     ]
     return max(rates, default=0.0)
@@ -123,13 +145,13 @@ def traffic(shown: Shown) -> float:
 
 def detection(shown: Shown) -> Iterator[Mapping[str, float | str]]:
     """Yield for each gated batch and size of fault how long it takes to see, and what fails meanwhile."""
-    rate = traffic(shown)
     signal = next((n for n in shown.policy.counting if shown.policy.signals[n].compares_pods), "")
-    if not (rate and signal):
+    if not signal:
         return
     meter = Meter(shown.policy.meter(signal))
     for step in shown.steps:
-        if not 0 < step.new_share < 1:
+        rate = traffic(shown, step.tier)
+        if not (rate and 0 < step.new_share < 1):
             continue
         for fault in FAULTS:
             seconds = time_to_see(meter, fault=fault, share=step.new_share, rate=rate)
@@ -138,11 +160,14 @@ def detection(shown: Shown) -> Iterator[Mapping[str, float | str]]:
 
 
 def _worst(shown: Shown) -> Iterator[str]:
-    rate = traffic(shown)
-    if not rate:
-        yield "  no traffic was seen on the proxies: what a batch can see cannot be said"
-        return
-    yield f"  {rate:,.0f} requests/s"
+    rates = {tier: traffic(shown, tier) for tier in shown.order}
+    called = names(shown.surveys)
+    for tier, rate in rates.items():
+        whose = f"{called[tier]}: " if called[tier] else ""
+        if rate:
+            yield f"  {whose}{rate:,.0f} requests/s"
+        else:
+            yield f"  {whose}no traffic was seen on the proxies: what a batch can see cannot be said"
     rows = list(detection(shown))
     for step in dict.fromkeys(str(row["step"]) for row in rows):
         mine = [row for row in rows if row["step"] == step]
@@ -163,6 +188,8 @@ def _gate_length(shown: Shown, step_id: str) -> str:
     step = next(one for one in shown.steps if one.id == step_id)
     signal = next(n for n in shown.policy.counting if shown.policy.signals[n].compares_pods)
     meter = Meter(shown.policy.meter(signal))
-    seen = time_to_see(meter, fault=shown.policy.exclude, share=step.new_share, rate=traffic(shown))
+    seen = time_to_see(
+        meter, fault=shown.policy.exclude, share=step.new_share, rate=traffic(shown, step.tier)
+    )
     seconds = gate_seconds(seen, shown.policy.stand_seconds)
     return "for ever, there is too little traffic" if math.isinf(seconds) else f"{seconds:.0f} s"

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from upgrader.model.measure import tiers_of
 from upgrader.model.phase import Event, Phase
 from upgrader.model.plugins import Gate
 from upgrader.model.record import Kind, Record
@@ -55,7 +56,7 @@ def change(run: Run, record: Record) -> str:
 def _header(run: Run, record: Record) -> str:
     context = run.measured.get("context")
     where = f" in {context}" if context else ""
-    known = run.measured.get("known_good")
+    known = ", ".join(str(one["known_good"]) for one in tiers_of(run.measured) if one.get("known_good"))
     back = f"; the way back is revision {known}" if known else ""
     return f"run {run_id(run)} takes {release_name(run)}{where} {route(run)} in {len(run.steps)} steps{back}"
 

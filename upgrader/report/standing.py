@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from upgrader.flow.roll_back import UNDO_SECONDS
+from upgrader.flow.roll_back import undo_seconds
 from upgrader.flow.verify import VERIFY_SECONDS
 from upgrader.model.phase import Phase
 from upgrader.model.plugins import Gate
@@ -98,7 +98,7 @@ def waits_for(run: Run, now: float, needed: Mapping[str, float]) -> Wait | None:
     if run.phase is Phase.HOLDING:
         return Wait("hold", spent, run.policy.hold_seconds, "then paused")
     if run.phase is Phase.ROLLING_BACK:
-        return Wait("way back", spent, UNDO_SECONDS, "at most")
+        return Wait("way back", spent, undo_seconds(run), "at most")
     if run.phase is Phase.VERIFYING:
         return Wait("proof", spent, VERIFY_SECONDS, "at most")
     return None

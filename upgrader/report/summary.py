@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from upgrader.errors import JournalDamaged
+from upgrader.model.measure import tiers_of
 from upgrader.model.phase import EXIT_CODES, TERMINAL, Event, Phase
 from upgrader.model.plugins import Gate, StepPlan
 from upgrader.model.record import Kind, Record
@@ -227,7 +228,8 @@ def _title(run: Run) -> str:
     said = run.header["measured"]
     code = EXIT_CODES.get(run.phase)
     end = run.phase.value.replace("_", " ").upper() + ("" if code is None else f" (exit {code.value})")
-    place = "/".join(said[key] for key in ("namespace", "release") if said.get(key))
+    named = ([one[key] for key in ("namespace", "release") if one.get(key)] for one in tiers_of(said))
+    place = ", ".join("/".join(names) for names in named)
     way = " → ".join(said[key] for key in ("from", "to") if said.get(key))
     what = ", ".join(part for part in (place, way) if part)
     return f"{end} after {duration(run.at - run.began)}" + (f": {what}" if what else "")

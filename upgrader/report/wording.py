@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from datetime import UTC, datetime
 
+from upgrader.model.measure import tiers_of
 from upgrader.model.run import Run
 
 LARGEST_ODDS = 1e9
@@ -17,9 +18,9 @@ def run_id(run: Run) -> str:
 
 
 def release_name(run: Run) -> str:
-    """Return ``NAMESPACE/RELEASE``."""
-    names = (run.measured.get("namespace", ""), run.measured.get("release", "release"))
-    return "/".join(str(name) for name in names if name)
+    """Return ``NAMESPACE/RELEASE``; of several, each."""
+    named = ((one.get("namespace", ""), one.get("release", "release")) for one in tiers_of(run.measured))
+    return ", ".join("/".join(str(name) for name in names if name) for names in named)
 
 
 def route(run: Run) -> str:

@@ -6,6 +6,9 @@ from restarts and first sights: `upgrader.model.counters`. Refused configuration
 
 Through an API server or port-forwards not every proxy is read: the newest of the new ones up to `SAMPLE`, and
 as many old ones; the same from look to look, so that both ends of each interval are of the same pods.
+
+Of several tiers only the pods of the one that is being upgraded are read. When that is another one, all that
+was remembered goes: what the pods of one tier usually count says nothing of another's.
 """
 
 from __future__ import annotations
@@ -60,15 +63,22 @@ class EnvoyStats:
         self._groups = frozenset(groups)
         self._sweep = sweep
         self._clock = clock
+        self._begin(tier=0)
+        self.interval_seconds = self._interval()
+
+    def _begin(self, *, tier: int) -> None:
+        """Know of nothing yet."""
+        self._tier = tier
         self._ledger = Ledger()
         self._config = ConfigHealth()
         self._routes = RouteLoss()
         self._speaking: frozenset[str] = frozenset()
         self._due_requests = 0.0
-        self.interval_seconds = self._interval()
 
     def read(self, fleet: Fleet) -> Reading:
         """Look once at every proxy that is there, terminating ones included."""
+        if fleet.tier != self._tier:
+            self._begin(tier=fleet.tier)
         pods = tuple(pod for pod in fleet.pods if self._is_ours(pod))
         asked = self._asked(pods)
         answers = self._sweep.read(

@@ -1,4 +1,7 @@
-"""Watch the pods themselves: what Kubernetes says of old and new ones, in facts that need no statistics."""
+"""Watch the pods themselves: what Kubernetes says of old and new ones, in facts that need no statistics.
+
+A fact compares nothing, so the pods of all tiers are looked at: those of a tier that is done, too.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,7 @@ from typing import Any, Final
 
 from upgrader.model.fleet import Fleet, Pod, Side, Workload
 from upgrader.model.plugins import Signal
-from upgrader.model.ports import Clock, Ports
+from upgrader.model.ports import Clock, Ports, Ref
 from upgrader.model.reading import Fact, Reading, Weight
 
 STALE_SECONDS: Final = 10.0
@@ -53,7 +56,7 @@ class Rollout:
         self._clock = clock
         self._cannot_start: Mapping[str, int] = {}
         self._restarts: Mapping[str, int] = {}
-        self._replicas: dict[str, int] = {}
+        self._replicas: dict[Ref, int] = {}
 
     def read(self, fleet: Fleet) -> Reading:
         """Look once at what the watch holds."""
@@ -70,10 +73,10 @@ class Rollout:
             )
         self._cannot_start = {
             pod.uid: self._cannot_start.get(pod.uid, 0) + 1
-            for pod in fleet.pods
+            for pod in fleet.everywhere
             if pod.waiting in CANNOT_START
         }
-        self._restarts = {pod.uid: self._restarts.get(pod.uid, pod.restarts) for pod in fleet.pods}
+        self._restarts = {pod.uid: self._restarts.get(pod.uid, pod.restarts) for pod in fleet.everywhere}
         facts = tuple(fact for fact in self._facts(fleet, now) if fact is not None)
         return Reading(
             signal=self.name,
@@ -88,7 +91,7 @@ class Rollout:
         """Do nothing: the watch is not ours."""
 
     def _facts(self, fleet: Fleet, now: float) -> Iterable[Fact | None]:
-        pods = [pod for pod in fleet.pods if not pod.terminating]
+        pods = [pod for pod in fleet.everywhere if not pod.terminating]
         new = [pod for pod in pods if pod.side is Side.NEW]
         old = [pod for pod in pods if pod.side is Side.OLD]
         yield _fact(Weight.BREACH, "crash-loop", new, _crashes)
@@ -103,7 +106,7 @@ class Rollout:
     def _scaled(self, workloads: Iterable[Workload]) -> Iterable[Fact]:
         """Say whose number of pods was changed since the first look; batches are shares of the new one."""
         for one in workloads:
-            first = self._replicas.setdefault(one.ref.name, one.replicas)
+            first = self._replicas.setdefault(one.ref, one.replicas)
             if one.replicas != first:
                 text = f"{one.ref.name} was scaled from {first} to {one.replicas} in mid-run"
                 yield Fact(Weight.NOTE, "scaled", text)

@@ -24,6 +24,7 @@ from upgrader.lab.rehearse.drills import Drill, drill_of
 from upgrader.lab.rehearse.outcome import Outcome
 from upgrader.lab.rehearse.rehearsal import RATE, Setting, rehearse
 from upgrader.model.phase import Phase
+from upgrader.model.playbook import Playbook
 
 __all__ = ["RATE", "Wish", "carry_out", "exit_code", "require_here"]
 
@@ -65,6 +66,19 @@ def require_here(*, context: str, yes: bool) -> None:
         )
     if not yes and sys.stdin.isatty() and _must_build():
         typer.confirm("The lab is built first, once: about 7 minutes on 2 cores. Go on?", abort=True)
+
+
+def require_one_release(playbook: Playbook) -> None:
+    """Refuse what the lab cannot play yet.
+
+    Raises:
+        Refused: The playbook has several releases.
+    """
+    if len(playbook.releases) > 1:
+        raise Refused(
+            f"a rehearsal plays one release in this version, and the playbook names {len(playbook.releases)}",
+            remedy="rehearse each in a playbook of its own; `upgrader plan` and `run` take all of them",
+        )
 
 
 def _must_build() -> bool:
