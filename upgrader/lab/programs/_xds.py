@@ -16,6 +16,8 @@ PORT = 8080
 
 HEALTH_PATH = "/envoy-hc"
 KEY_HEADER = "x-api-key"
+LIMITED_PATH = "/limited"
+"""Over its rate limit with the first request already: it costs two of the one token there ever is."""
 
 _TYPE = "type.googleapis.com/envoy."
 _FILTER = _TYPE + "extensions.filters.http."
@@ -128,10 +130,38 @@ def _filters(settings: Settings) -> list[dict[str, Any]]:
     return [
         _filter("header_mutation", "HeaderMutation", {"mutations": strip}),
         _filter("health_check", "HealthCheck", health),
+        _filter("rbac", "RBAC", {"rules": {"action": "DENY", "policies": {"script": _SCRIPT_IN_PATH}}}),
         _filter("api_key_auth", "ApiKeyAuth", auth),
+        _filter("local_ratelimit", "LocalRateLimit", {"stat_prefix": "limit"}),
         _filter("fault", "HTTPFault", fault),
         _filter("router", "Router", {}),
     ]
+
+
+_SCRIPT_IN_PATH = {
+    "principals": [{"any": True}],
+    "permissions": [
+        {"header": {"name": ":path", "string_match": {"contains": mark, "ignore_case": True}}}
+        for mark in ("<script", "%3cscript")
+    ],
+}
+"""What stands for a web application firewall: one rule of many, and no test of its quality."""
+
+
+def _over_limit() -> dict[str, Any]:
+    once = {"max_tokens": 1, "tokens_per_fill": 1, "fill_interval": "3600s"}
+    always = {"default_value": {"numerator": 100, "denominator": "HUNDRED"}}
+    entry = {"key": "generic_key", "value": "limited"}
+    cost = {"actions": [{"generic_key": {"descriptor_value": "limited"}}], "hits_addend": {"number": 2}}
+    return {
+        "@type": f"{_FILTER}local_ratelimit.v3.LocalRateLimit",
+        "stat_prefix": "limit",
+        "token_bucket": once,
+        "filter_enabled": always,
+        "filter_enforced": always,
+        "descriptors": [{"entries": [entry], "token_bucket": once}],
+        "rate_limits": [cost],
+    }
 
 
 def _filter(name: str, message: str, config: Mapping[str, Any]) -> dict[str, Any]:
@@ -177,9 +207,12 @@ def _told_in_counters() -> dict[str, Any]:
 def _routes(node: Node, settings: Settings) -> list[dict[str, Any]]:
     spoilt = settings.bad if node.version != settings.version else ""
     route: dict[str, Any] = {"match": {"prefix": "/"}, "route": {"cluster": "upstream", "timeout": "10s"}}
+    limited = {**route, "match": {"path": LIMITED_PATH}}
+    limited["typed_per_filter_config"] = {"envoy.filters.http.local_ratelimit": _over_limit()}
     if spoilt == "rejected":
         route["match"] = {"safe_regex": {"regex": "("}}
-    host = {"name": "all", "domains": ["*"], "routes": [] if spoilt == "lost" else [route]}
+    routes = [] if spoilt == "lost" else [limited, route]
+    host = {"name": "all", "domains": ["*"], "routes": routes}
     return [{"@type": _TYPE + "config.route.v3.RouteConfiguration", "name": "main", "virtual_hosts": [host]}]
 
 
