@@ -22,6 +22,12 @@ LIMITED_PATH = "/limited"
 _TYPE = "type.googleapis.com/envoy."
 _FILTER = _TYPE + "extensions.filters.http."
 _CONTROL_PLANE = "control_plane"
+_OPTIONS = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
+_AS_THE_CLIENT_SPEAKS = {
+    "@type": f"type.googleapis.com/{_OPTIONS}",
+    "use_downstream_protocol_config": {"http_protocol_options": {}, "http2_protocol_options": {}},
+}
+"""HTTP/2 onwards for who came with it, as gRPC needs; else HTTP/1.1."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +109,9 @@ def _listeners(node: Node, settings: Settings) -> list[dict[str, Any]]:
         "@type": _TYPE + "extensions.filters.network.http_connection_manager.v3.HttpConnectionManager",
         "stat_prefix": "ingress_http",
         "access_log": [_told_on_stdout(node), _told_in_counters()],
+        "upgrade_configs": [{"upgrade_type": "websocket"}],
+        "stream_idle_timeout": "60s",
+        "drain_timeout": "1s",  # from the first GOAWAY to the last; within the shortest drain of the chart
         "rds": {"route_config_name": "main", "config_source": config_source()},
         "http_filters": _filters(settings),
     }
@@ -225,6 +234,7 @@ def _clusters(_node: Node, settings: Settings) -> list[dict[str, Any]]:
         "type": "STRICT_DNS",
         "dns_lookup_family": "V4_ONLY",
         "connect_timeout": "3s",
+        "typed_extension_protocol_options": {_OPTIONS: _AS_THE_CLIENT_SPEAKS},
         "load_assignment": {"cluster_name": "upstream", "endpoints": [{"lb_endpoints": [endpoint]}]},
     }
     return [cluster]
