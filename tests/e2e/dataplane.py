@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 import subprocess
 import sys
 import time
@@ -18,10 +19,11 @@ from upgrader.lab.front import envoy
 from upgrader.lab.front.__main__ import with_certificate
 from upgrader.lab.front.bootstrap import Address, Front, bootstrap
 from upgrader.lab.front.endpoints import write_endpoints
+from upgrader.lab.programs._echo_places import GRPC_PATH, WEBSOCKET_PATH
 
 CHART = Path(__file__).parents[2] / "playbooks" / "demo" / "gateway-1.11.30"
 OLD, NEW = "1.11.28", "1.11.30"
-ECHO: dict[str, str] = {}
+ECHO = {"grpc": GRPC_PATH, "websocket": WEBSOCKET_PATH}
 KEY = "key-of-the-test"
 NOTICED_SECONDS, LONGEST_SECONDS = "2.5", "2"
 
@@ -111,6 +113,10 @@ class Plane:
             process.wait()
         for file in self._files:
             file.close()
+
+    def start_echo(self, *options: str) -> None:
+        self._program("echo", "--listen", f"{_NETWORK}.2", *options)
+        wait_for(lambda: is_open(f"{_NETWORK}.2", 8082) and is_open(f"{_NETWORK}.2", 8083))
 
     def start_control_plane(self, version: str, *, bad: str = "") -> subprocess.Popen[bytes]:
         spoilt = ("--bad-xds", bad) if bad else ()
@@ -206,6 +212,14 @@ def get(url: str, *, key: str = "") -> tuple[int, str]:
             return error.code, error.read().decode()
     except OSError:
         return 0, ""
+
+
+def is_open(host: str, port: int) -> bool:
+    try:
+        socket.create_connection((host, port), timeout=2).close()
+    except OSError:
+        return False
+    return True
 
 
 def wait_for(fact: Callable[[], bool], *, seconds: float = 60) -> None:
