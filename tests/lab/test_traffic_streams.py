@@ -231,6 +231,20 @@ def test_the_end_of_the_load_closes_streams_and_is_no_move() -> None:
     assert scene.told() == {"opened": 1, "closed": 1}
 
 
+@pytest.mark.parametrize("is_asked_first", [True, False])
+def test_a_stream_asked_to_move_as_the_load_ends_is_ended_once(is_asked_first: bool) -> None:
+    """Seen: the second goodbye was one too many for the protocol, and the stream counted as cut."""
+    scene = open_scene()
+    for step in (1, 2):
+        if (step == 1) is is_asked_first:
+            scene.hear(MOVE)
+        else:
+            scene.lane.finish()
+    scene.ended("ended")
+
+    assert scene.told() == {"opened": 1, "closed": 1}
+
+
 def test_a_stream_on_the_move_when_the_load_ends_still_arrives() -> None:
     scene = open_scene()
     scene.ended("ended")

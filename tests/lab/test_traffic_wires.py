@@ -148,10 +148,6 @@ class Upgrading:
         self.socket.data_received(b"".join(self.server.data_to_send()))
 
 
-async def _with_loop(told: Upgrading) -> None:
-    told.tell()
-
-
 def test_a_websocket_brings_its_key_and_its_messages_back() -> None:
     upgrading = Upgrading()
     upgrading.accept()
@@ -173,7 +169,7 @@ def test_the_close_of_a_websocket_says_how_it_ended(code: int, name: str) -> Non
     upgrading = Upgrading()
     upgrading.accept()
     upgrading.server.send_close(code)
-    asyncio.run(_with_loop(upgrading))
+    upgrading.tell()
 
     assert upgrading.lane.told == ["open", f"end: {name}"]
 
@@ -181,7 +177,7 @@ def test_the_close_of_a_websocket_says_how_it_ended(code: int, name: str) -> Non
 def test_a_websocket_that_is_refused_ends_with_the_status() -> None:
     upgrading = Upgrading()
     upgrading.server.send_response(upgrading.server.reject(401, "no key"))
-    asyncio.run(_with_loop(upgrading))
+    upgrading.tell()
 
     assert upgrading.lane.told == ["end: http_401"]
 

@@ -154,6 +154,8 @@ class Lane:
             self._ended(name)
 
     def _leave(self) -> None:
+        if self._is_leaving:
+            return
         self._is_leaving = True
         if not self._on_its_way and self._session:
             self._session.finish()

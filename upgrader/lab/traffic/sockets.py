@@ -17,8 +17,6 @@ from upgrader.lab.traffic.lanes import Lane
 from upgrader.lab.traffic.load import Headers, Load
 
 _ASKED_TO_GO = (CloseCode.GOING_AWAY, CloseCode.SERVICE_RESTART)
-_CLOSE_SECONDS = 1.0
-"""How long the server may take to close a connection whose WebSocket is over."""
 
 
 class Socket(asyncio.Protocol):
@@ -114,8 +112,9 @@ class Socket(asyncio.Protocol):
             return
         self._is_over = True
         self._lane.on_end(self, name)
-        if self._transport is not None:  # it is the server's turn to close; RFC 6455, 7.1.1
-            asyncio.get_running_loop().call_later(_CLOSE_SECONDS, self._transport.abort)
+        if self._transport is not None:  # proxies on the way wait for either side, so why not ours
+            self._flush()
+            self._transport.close()
 
     def _flush(self) -> None:
         if self._transport is None:
