@@ -215,6 +215,9 @@ def rehearse(
     ] = "",
     times: Annotated[int, typer.Option(min=1, help="How often.")] = 1,
     rate: Annotated[float, typer.Option(min=1, max=10_000, help="Requests a second.")] = 1_200,
+    traffic: Annotated[
+        str, typer.Option(help="What clients speak: http1, h2, grpc, websocket, by commas.")
+    ] = "http1",
     back: Annotated[
         bool, typer.Option("--back", help="Roll the good upgrade back afterwards, under the same traffic.")
     ] = False,
@@ -231,7 +234,7 @@ def rehearse(
     loaded = load_playbook(playbook, replace(flags, environ=environ))
     command.require_one_release(loaded.playbook)
     command.require_here(context=context, yes=yes)
-    wish = command.Wish(fault, times, rate, output, flags.state, environ.names, back)
+    wish = command.Wish(fault, times, rate, output, flags.state, environ.names, back, traffic)
     raise typer.Exit(command.carry_out(loaded, wish))
 
 

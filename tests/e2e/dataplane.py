@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 import subprocess
 import sys
 import time
@@ -15,11 +16,14 @@ from pathlib import Path
 from typing import IO, Any
 
 from upgrader.lab.front import envoy
+from upgrader.lab.front.__main__ import with_certificate
 from upgrader.lab.front.bootstrap import Address, Front, bootstrap
 from upgrader.lab.front.endpoints import write_endpoints
+from upgrader.lab.programs._echo_places import GRPC_PATH, WEBSOCKET_PATH
 
 CHART = Path(__file__).parents[2] / "playbooks" / "demo" / "gateway-1.11.30"
 OLD, NEW = "1.11.28", "1.11.30"
+ECHO = {"grpc": GRPC_PATH, "websocket": WEBSOCKET_PATH}
 KEY = "key-of-the-test"
 NOTICED_SECONDS, LONGEST_SECONDS = "2.5", "2"
 
@@ -80,6 +84,7 @@ class Plane:
 
     upstream_admin = f"http://{_NETWORK}.2:19000"
     front_url = f"http://{_NETWORK}.10:8080/"
+    front_tls = f"https://{_NETWORK}.10:8443"
     front_admin = f"http://{_NETWORK}.10:9901"
 
     def open(self, *, version: str = OLD) -> None:
@@ -94,6 +99,7 @@ class Plane:
             Address(f"{_NETWORK}.10", 9901),
             self.folder / "endpoints.json",
             self.folder / "front.log",
+            tls=with_certificate(Address(f"{_NETWORK}.10", 8443), self.folder),
         )
         write_endpoints(self.front.endpoints_file, ())
         self._processes.append(envoy.start(bootstrap(self.front)))
@@ -107,6 +113,10 @@ class Plane:
             process.wait()
         for file in self._files:
             file.close()
+
+    def start_echo(self, *options: str) -> None:
+        self._program("echo", "--listen", f"{_NETWORK}.2", *options)
+        wait_for(lambda: is_open(f"{_NETWORK}.2", 8082) and is_open(f"{_NETWORK}.2", 8083))
 
     def start_control_plane(self, version: str, *, bad: str = "") -> subprocess.Popen[bytes]:
         spoilt = ("--bad-xds", bad) if bad else ()
@@ -156,12 +166,13 @@ class Plane:
         name = "cluster.gateways.membership_healthy"
         wait_for(lambda: self.front_counters(name)[name] == count)
 
-    def start_traffic(self, *, rate: int, seconds: float = 600) -> Traffic:
+    def start_traffic(self, *, rate: int, seconds: float = 600, kind: str = "http1") -> Traffic:
         report = self.folder / f"traffic-{time.monotonic_ns()}"
+        url = self.front_url if kind == "http1" else self.front_tls + ECHO.get(kind, "/")
         command = [
-            sys.executable, "-m", "upgrader.lab.traffic", "--url", self.front_url, "--rate", str(rate),
-            "--seconds", str(seconds), "--report", str(report),
-            "--keys-file", str(self.folder / "traffic-keys"),
+            sys.executable, "-m", "upgrader.lab.traffic", "--url", url, "--rate", str(rate),
+            "--seconds", str(seconds), "--report", str(report), "--kind", kind,
+            "--keys-file", str(self.folder / "traffic-keys"), "--ca", str(self.folder / "ca.crt"),
         ]  # fmt: skip
         process = subprocess.Popen(command)
         self._processes.append(process)
@@ -201,6 +212,14 @@ def get(url: str, *, key: str = "") -> tuple[int, str]:
             return error.code, error.read().decode()
     except OSError:
         return 0, ""
+
+
+def is_open(host: str, port: int) -> bool:
+    try:
+        socket.create_connection((host, port), timeout=2).close()
+    except OSError:
+        return False
+    return True
 
 
 def wait_for(fact: Callable[[], bool], *, seconds: float = 60) -> None:

@@ -51,6 +51,19 @@ def test_the_door_is_shut_without_a_key(plane: Plane) -> None:
     assert answers == [401, 401, 200]
 
 
+@pytest.mark.parametrize(
+    ("path", "status"),
+    [("orders?name=%3CScript%3E", 403), ("orders?name=<script>", 403), ("limited", 429), ("limited/", 200)],
+)
+def test_the_firewall_and_the_rate_limit_hold_from_the_first_request_on(
+    plane: Plane, path: str, status: int
+) -> None:
+    """With a good key, at each of three gateways that have just started."""
+    answers = {get(f"http://{one.address}:8080/{path}", key=KEY)[0] for one in plane.gateways}
+
+    assert answers == {status}
+
+
 def test_replacing_every_gateway_loses_nothing(plane: Plane) -> None:
     """The chart's drain, judged by the balancer's health check alone; no retry hides anything."""
     load = plane.start_traffic(rate=1_000)

@@ -146,6 +146,23 @@ def test_a_good_upgrade_loses_no_request_and_tells_no_secret(operator: Operator)
     assert operator.left() == []
 
 
+def test_a_good_upgrade_loses_nothing_of_any_kind_of_traffic(operator: Operator) -> None:
+    """Nor does the run take the end of a stream that moves on for a failure."""
+    ended = rehearsed(operator, "--traffic", "http1,h2,grpc,websocket", "--rate", "800")
+
+    require_right(ended, ExitCode.COMPLETED)
+    traffic = ended.report["traffic"]
+    assert {kind: account["failures"] for kind, account in traffic.items()} == {kind: {} for kind in traffic}
+    assert all(account["sent"] > 1_000 for account in traffic.values()), told(ended)
+    for kind in ("grpc", "websocket"):
+        streams = traffic[kind]["streams"]
+        assert streams["lost"] == {}, told(ended)
+        assert streams["moved"] > 100, told(ended)
+    assert ended.report["lost"] == 0
+    assert [turn["phase"] for turn in ended.report["run"]["turns"]] == ["completed"], told(ended)
+    assert operator.left() == []
+
+
 def test_errors_are_braked_in_the_first_batch_and_counted_alike_by_all(operator: Operator) -> None:
     """Clients, front balancer, gateways and run agree on each failed request."""
     ended = rehearsed(operator, "--fault", "errors:20%")

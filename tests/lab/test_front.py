@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from upgrader.lab.front.__main__ import parse
+from upgrader.lab.front.__main__ import parse, with_certificate
 from upgrader.lab.front.bootstrap import CLUSTER, GREEN_CLUSTER, SPLIT, Address, Front, bootstrap
 from upgrader.lab.front.endpoints import ready_endpoints, write_endpoints
 from upgrader.lab.front.places import Place
@@ -114,6 +114,19 @@ def test_a_second_place_gets_nothing_until_its_runtime_keys_say_so(tmp_path: Pat
     routes = read_routes(json.dumps({"configs": [{"route_config": made["static_resources"]}]}).encode())
     assert routed(routes or (), places) == Routed(frozenset({(100, 0)}))
     assert has_admin_layer(json.dumps({"configs": [{"bootstrap": made}]}).encode())
+
+
+def test_the_door_over_tls_leads_where_the_plain_one_does(tmp_path: Path) -> None:
+    """The same routes and counters; a key that nobody else reads."""
+    tls = with_certificate(Address("127.0.0.1", 3), tmp_path)
+    front = Front(Address("127.0.0.1", 1), Address("127.0.0.1", 2), tmp_path / "e", tmp_path / "a", tls=tls)
+
+    plain, other = bootstrap(front)["static_resources"]["listeners"]
+
+    one, two = (door["filter_chains"][0]["filters"][0]["typed_config"] for door in (plain, other))
+    assert {**one, "common_http_protocol_options": two["common_http_protocol_options"]} == two
+    assert "transport_socket" not in plain["filter_chains"][0]
+    assert tls.key.stat().st_mode & 0o077 == 0
 
 
 def test_the_endpoints_of_each_place_go_to_its_own_cluster(tmp_path: Path) -> None:

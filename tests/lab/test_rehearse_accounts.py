@@ -12,6 +12,7 @@ import pytest
 
 from upgrader.lab.rehearse.access_logs import Keeper, Line, read_line, read_rows
 from upgrader.lab.rehearse.accounts import TAKEN, Books, checks
+from upgrader.lab.traffic.kinds import Kind
 from upgrader.model.phase import Phase
 from upgrader.model.policy import Policy, SignalPolicy
 from upgrader.model.run import Run, Totals
@@ -37,6 +38,7 @@ def told(code: int | None, *, flags: str | None = None, **more: str) -> str:
         (told(0, flags="DC"), "broken", True),
         (told(200, flags="UPE"), "broken", True),
         (told(None), "broken", True),
+        (told(101, flags="DC"), "http_101", False),
     ],
 )
 def test_a_line_is_judged_as_the_counters_of_the_proxies_do(line: str, outcome: str, failed: bool) -> None:
@@ -140,6 +142,10 @@ def _client(**counts: int) -> dict[str, Any]:
     return {"sent": sent, "ok": counts["ok"], "failed": failed, "failures": failures, "in_flight": 0}
 
 
+def _clients(**counts: int) -> dict[Kind, dict[str, Any]]:
+    return {Kind.HTTP1: _client(**counts)}
+
+
 def books() -> Books:
     """90 good and 7 bad answers by gateways, 3 refusals by the balancer itself, 10 probes."""
     gateways = Counter(
@@ -158,7 +164,7 @@ def books() -> Books:
             _line("ok", version="", agent=PROBES): 10,
         }
     )
-    return Books(_client(ok=90, http_503=10), front, gateways, {TAKEN: 110})
+    return Books(_clients(ok=90, http_503=10), front, gateways, {TAKEN: 110})
 
 
 def run_that_counted(requests: int, failures: int) -> Run:
@@ -192,8 +198,11 @@ def test_accounts_that_agree_say_so() -> None:
 @pytest.mark.parametrize(
     ("wrong", "what"),
     [
-        (replace(books(), client=_client(ok=91, http_503=9)), "ended as ok"),
-        (replace(books(), client=_client(ok=90, http_503=10) | {"sent": 101}), "requests sent"),
+        (replace(books(), clients=_clients(ok=91, http_503=9)), "ended as ok"),
+        (
+            replace(books(), clients={Kind.HTTP1: _client(ok=90, http_503=10) | {"sent": 101}}),
+            "requests sent",
+        ),
         (replace(books(), counters={TAKEN: 111}), "at the front door"),
         (replace(books(), gateways=books().gateways + Counter({_line("ok"): 1})), "ended as ok"),
         (replace(books(), front=books().front + Counter({_line("http_504"): 1})), "ended as http_504"),
@@ -249,8 +258,8 @@ def test_what_the_kubelet_asked_stands_for_no_line_that_is_late() -> None:
 
 def test_a_request_that_the_client_gave_up_may_have_ended_well_for_the_others() -> None:
     """A timeout of the client: the balancer's answer was on its way, and its log says 200."""
-    one = checks(replace(books(), client=_client(ok=89, http_503=10, timeout=1)), None, NEW)
-    two = checks(replace(books(), client=_client(ok=88, http_503=10, timeout=1)), None, NEW)
+    one = checks(replace(books(), clients=_clients(ok=89, http_503=10, timeout=1)), None, NEW)
+    two = checks(replace(books(), clients=_clients(ok=88, http_503=10, timeout=1)), None, NEW)
 
     assert all(check.agrees for check in one)
     assert any("1 were broken off" in check.sentence() for check in one)
@@ -264,3 +273,69 @@ def test_what_the_kubelet_asks_of_a_pod_may_come_after_the_runs_last_look() -> N
 
     assert all(check.agrees for check in checks(asked, run_that_counted(38, 7), NEW))
     assert not all(check.agrees for check in checks(asked, run_that_counted(36, 7), NEW))
+
+
+def _streams(**lost: int) -> dict[str, Any]:
+    whole = {"opened": 20 + sum(lost.values()), "open": 0, "moved": 0, "moving": 0, "closed": 20}
+    return _client(ok=500) | {"streams": {**whole, "lost": lost}}
+
+
+def _four_kinds() -> Books:
+    """Beside HTTP/1.1, 50 requests by HTTP/2 and 20 streams each of gRPC and WebSocket."""
+    lines = {("upgrader-traffic-h2", "ok"): 50, ("upgrader-traffic-grpc", "ok"): 20}
+    lines |= {("upgrader-traffic-websocket", "http_101"): 20}
+    more = Counter({_line(outcome, agent=agent): count for (agent, outcome), count in lines.items()})
+    return Books(
+        {**books().clients, Kind.H2: _client(ok=50), Kind.GRPC: _streams(), Kind.WEBSOCKET: _streams()},
+        books().front + more,
+        books().gateways + more,
+        {TAKEN: 200},
+    )
+
+
+def test_each_kind_of_traffic_has_accounts_of_its_own() -> None:
+    made = checks(_four_kinds(), None, NEW)
+
+    assert [check.sentence() for check in made if not check.agrees] == []
+    assert _four_kinds().are_complete
+    said = {check.what for check in made}
+    assert {"clients' h2 requests that ended as ok", "grpc messages sent", "websocket messages sent"} <= said
+
+
+def test_websockets_on_new_pods_are_no_requests_of_the_run() -> None:
+    """Envoy counts them apart, and their end like that of a broken request."""
+    sockets = Counter({_line("http_101", agent="upgrader-traffic-websocket", version=NEW): 40})
+    told = replace(books(), gateways=books().gateways + sockets)
+
+    assert all(check.agrees for check in checks(told, run_that_counted(37, 7), NEW))
+
+
+def test_one_h2_request_less_in_a_log_shows() -> None:
+    """And is not filled in by one of HTTP/1.1."""
+    swap = Counter({_line("ok", agent="upgrader-traffic-h2"): 1})
+    wrong = replace(_four_kinds(), front=_four_kinds().front - swap + Counter({_line("ok", version=""): 1}))
+
+    differing = {check.what for check in checks(wrong, None, NEW) if not check.agrees}
+
+    assert differing == {"clients' requests that ended as ok", "clients' h2 requests that ended as ok"}
+
+
+def test_a_stream_that_was_cut_is_lost_though_each_message_came_back() -> None:
+    kinds = {Kind.HTTP1: _client(ok=5, http_503=2), Kind.GRPC: _streams(stream_reset=3)}
+    told = replace(books(), clients=kinds)
+
+    assert told.lost == 5
+
+
+def test_the_accounts_of_all_kinds_add_up_to_one() -> None:
+    slow = {"p50_ms": 2.0, "p99_ms": 9.0}
+    kinds = {
+        Kind.HTTP1: _client(ok=5, http_503=2) | {"p50_ms": 1.0, "p99_ms": None},
+        Kind.H2: _client(ok=7, http_503=1, goaway=1) | slow,
+    }
+
+    whole = replace(books(), clients=kinds).client
+
+    assert (whole["sent"], whole["ok"], whole["failed"]) == (16, 12, 4)
+    assert whole["failures"] == {"http_503": 3, "goaway": 1}
+    assert (whole["p50_ms"], whole["p99_ms"]) == (2.0, 9.0)

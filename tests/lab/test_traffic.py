@@ -57,7 +57,7 @@ def test_an_address_of_the_machine_or_the_room_is_taken(url: str) -> None:
 
 @pytest.mark.parametrize(
     "url",
-    ["http://192.0.2.1/", "http://10.1.0.1/", "http://example.com/", "https://127.0.0.1/", "127.0.0.1:80"],
+    ["http://192.0.2.1/", "http://10.1.0.1/", "http://example.com/", "https://192.0.2.1/", "127.0.0.1:80"],
 )
 def test_load_on_anybody_else_is_refused(url: str) -> None:
     """A name could resolve to anywhere, so names are refused too."""

@@ -85,12 +85,58 @@ PREFIX = "http.ingress_http."
             0,
             id="401 before the request was read whole",
         ),
+        pytest.param(
+            {
+                "downstream_rq_completed": 1,
+                "downstream_rq_1xx": 1,
+                "downstream_rq_response_before_rq_complete": 1,
+                "downstream_cx_upgrades_total": 1,
+            },
+            0,
+            0,
+            id="a WebSocket opened",
+        ),
+        pytest.param(
+            {"downstream_rq_rx_reset": 20, "downstream_cx_upgrades_ended": 20},
+            0,
+            0,
+            id="WebSockets that were opened before ended",
+        ),
+        pytest.param({"downstream_cx_upgrades_total": 1}, 0, 0, id="a WebSocket not yet answered"),
+        pytest.param(
+            {
+                "downstream_rq_rx_reset": 3,
+                "downstream_cx_upgrades_ended": 2,
+                "downstream_cx_upgrades_total": 5,
+                "downstream_rq_completed": 9,
+                "downstream_rq_1xx": 5,
+                "downstream_rq_response_before_rq_complete": 5,
+            },
+            4,
+            1,
+            id="a request broken off among WebSockets that come and go",
+        ),
     ],
 )
 def test_each_request_fails_once(grew: dict[str, int], requests: int, failures: int) -> None:
     counted = requests_of({PREFIX + name: value for name, value in grew.items()})
 
     assert (counted.requests, counted.failures) == (requests, failures)
+
+
+def test_upgrades_that_ended_are_counted_from_two_numbers() -> None:
+    """The one Envoy has of them is a gauge, and a gauge that falls is no growth."""
+    of = "http.a.downstream_cx_upgrades"
+    upgrades = f"{of}_total: 40\n{of}_active: 12\nserver.uptime: 5\n".encode()
+
+    stats = read_stats(upgrades)
+
+    assert stats
+    assert stats.counters == {
+        "http.a.downstream_cx_upgrades_total": 40,
+        "http.a.downstream_cx_upgrades_ended": 28,
+    }
+    assert all(re.search(FILTER, line.partition(": ")[0]) for line in upgrades.decode().splitlines())
 
 
 def test_prefixes_add_up() -> None:

@@ -1,8 +1,8 @@
 """Read an Envoy's ``/stats`` text: requests and failures, and how its configuration fares. Pure.
 
 Which counters make a failed request was measured on Envoy 1.40.0 (2026-11-24), one request at a time,
-HTTP/1.1 and HTTP/2, against its access log; ``http.PREFIX.`` is left out below, and ``early`` stands for
-``downstream_rq_response_before_rq_complete``:
+HTTP/1.1 and HTTP/2, against its access log; ``http.PREFIX.`` is left out below, ``early`` stands for
+``downstream_rq_response_before_rq_complete``, and ``upgrades`` for ``downstream_cx_upgrades``:
 
 ==========================================  ==================================================================
 what happened                               what grew
@@ -15,12 +15,18 @@ upstream broke off in mid-body (200 UPE)    ``downstream_rq_rx_reset`` 1 (and ``
 client or balancer gone, no answer (0 DC)   ``downstream_rq_rx_reset`` 1, and nothing completed
 the same in mid-body (200 DC)               ``downstream_rq_rx_reset`` 1
 answered before the whole request was read  ``downstream_rq_rx_reset`` 1 *and* ``early`` 1
+WebSocket accepted (101)                    ``downstream_rq_completed``, ``1xx``, ``early`` 1,
+                                            ``upgrades_total``, ``upgrades_active`` 1
+WebSocket ended, in order or cut            ``downstream_rq_rx_reset`` 1, ``upgrades_active`` 1 less
+gRPC call answered while both sides talk    ``downstream_rq_completed`` 1, ``early`` 1; nothing at its end
 health check answered by its filter         nothing of these
 ==========================================  ==================================================================
 
-So a request fails once as ``5xx + (rx_reset - early) + no_route``, and requests are ``completed - 1xx``. A
-request that ended without an answer is in no ``completed``; where there are more failures than requests, each
-failure is a request.
+So a request fails once as ``5xx + (rx_reset - early) + no_route``, and requests are ``completed - 1xx``;
+WebSockets are left out of ``early`` and ``rx_reset`` first. What cannot be seen so: a WebSocket that was cut,
+for it ends like any other; and of broken requests as many as gRPC streams began in the same look. A request
+that ended without an answer is in no ``completed``; where there are more failures than requests, each failure
+is a request.
 """
 
 from __future__ import annotations
@@ -50,7 +56,11 @@ _COUNTED: Final = (
     "downstream_rq_rx_reset",
     "downstream_rq_response_before_rq_complete",
     "no_route",
+    "downstream_cx_upgrades_total",
+    "downstream_cx_upgrades_active",
 )
+_ACTIVE, _ENDED = "downstream_cx_upgrades_active", "downstream_cx_upgrades_ended"
+"""A gauge, and the counter that we make of it and of the total."""
 _GAUGES: Final = (
     "listener_manager.total_listeners_active",
     "cluster_manager.active_clusters",
@@ -130,7 +140,7 @@ def read_stats(body: bytes, *, excluded: frozenset[str] = OUR_OWN_PREFIXES) -> P
         return None
     connected = values.get("control_plane.connected_state")
     return ProxyStats(
-        counters={name: value for name, value in values.items() if _is_counted(name, excluded)},
+        counters=_growing({name: value for name, value in values.items() if _is_counted(name, excluded)}),
         uptime_seconds=float(values["server.uptime"]),
         rejected=_of(values, ".update_rejected"),
         accepted=_of(values, ".update_success"),
@@ -148,13 +158,15 @@ def read_numbers(body: bytes) -> dict[str, int]:
 
 def requests_of(growth: Mapping[str, int]) -> Requests:
     """Make requests out of the growth of one proxy's counters."""
-    of = dict.fromkeys(_COUNTED, 0)
+    of = dict.fromkeys((*_COUNTED, _ENDED), 0)
     for name, value in growth.items():
         kind = name.rpartition(".")[2]
         if kind in of:
             of[kind] += value
     errors, no_route = of["downstream_rq_5xx"], of["no_route"]
-    resets = max(0, of["downstream_rq_rx_reset"] - of["downstream_rq_response_before_rq_complete"])
+    # An upgrade is in its total a moment before it is in ``early``.
+    early = of["downstream_rq_response_before_rq_complete"] - of["downstream_cx_upgrades_total"]
+    resets = max(0, of["downstream_rq_rx_reset"] - of[_ENDED] - max(0, early))
     answered = max(0, of["downstream_rq_completed"] - of["downstream_rq_1xx"])
     return Requests(max(answered, errors + resets + no_route), errors, resets, no_route)
 
@@ -164,6 +176,15 @@ def _is_counted(name: str, excluded: frozenset[str]) -> bool:
         return False
     prefix, _, kind = name[len("http.") :].rpartition(".")
     return kind in _COUNTED and prefix not in excluded
+
+
+def _growing(counters: dict[str, int]) -> Mapping[str, int]:
+    """Put how many upgrades have ended in the place of how many there are, which may fall."""
+    for name in [name for name in counters if name.endswith(_ACTIVE)]:
+        prefix = name.removesuffix(_ACTIVE)
+        total = counters.get(f"{prefix}downstream_cx_upgrades_total", 0)
+        counters[prefix + _ENDED] = max(0, total - counters.pop(name))
+    return counters
 
 
 def _of(values: Mapping[str, int], ending: str) -> Mapping[str, int]:

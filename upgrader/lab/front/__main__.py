@@ -1,6 +1,7 @@
 """Run the front balancer: ``python -m upgrader.lab.front --namespace N --service S --listen HOST:PORT``.
 
 With ``--green N/S`` it stands before a second place, too, and gives it nothing until its runtime keys say so.
+With ``--tls HOST:PORT`` it also serves there over TLS; clients verify it by the ``ca.crt`` in its folder.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from pathlib import Path
 
 from upgrader.errors import UpgraderError
 from upgrader.lab.front import envoy
-from upgrader.lab.front.bootstrap import CLUSTER, GREEN_CLUSTER, Address, Front, bootstrap
+from upgrader.lab.front.bootstrap import CLUSTER, GREEN_CLUSTER, Address, Front, Tls, bootstrap
 from upgrader.lab.front.endpoints import ready_endpoints, write_endpoints
 from upgrader.lab.front.places import Place, ended_by_itself, follow, stopped_by_signal
 from upgrader.lab.front.slices import Slice
@@ -37,6 +38,7 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument(
         "--admin", type=Address.parse, default=Address("127.0.0.1", 9901), help="ADDRESS:PORT"
     )
+    parser.add_argument("--tls", type=Address.parse, help="ADDRESS:PORT of a door over TLS (default none)")
     parser.add_argument("--dir", type=Path, help="where its files go (default: a temporary folder)")
     parser.add_argument(
         "--lag", type=float, default=0.0, help="seconds until a change of the endpoints reaches the balancer"
@@ -51,14 +53,28 @@ def main(arguments: Sequence[str]) -> int:
         folder = options.dir or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="front-")))
         folder.mkdir(parents=True, exist_ok=True)
         green = folder / "endpoints-green.json" if options.green else None
-        front = Front(
-            options.listen, options.admin, folder / "endpoints.json", folder / "access.log", green_file=green
-        )
+        tls = with_certificate(options.tls, folder) if options.tls else None
+        files = folder / "endpoints.json", folder / "access.log"
+        front = Front(options.listen, options.admin, *files, green_file=green, tls=tls)
         try:
             return _balance(front, options)
         except UpgraderError as error:
             sys.stderr.write(f"{error}\n")
             return int(error.exit_code)
+
+
+def with_certificate(listen: Address, folder: Path) -> Tls:
+    """Return a door over TLS, with a certificate for its address by an authority of its own: ``ca.crt``."""
+    from upgrader.lab.certificates import Authority
+
+    authority = Authority("lab-front-ca")
+    pair = authority.server("front", names=[listen.host])
+    (folder / "ca.crt").write_bytes(authority.pair.certificate)
+    tls = Tls(listen, folder / "front.crt", folder / "front.key")
+    tls.certificate.write_bytes(pair.certificate)
+    tls.key.touch(mode=0o600)
+    tls.key.write_bytes(pair.key)
+    return tls
 
 
 def _balance(front: Front, options: argparse.Namespace) -> int:

@@ -16,6 +16,7 @@ SPLIT = "front.split"
 """The prefix of the runtime keys that part traffic between the two."""
 
 _TYPE = "type.googleapis.com/envoy."
+_OPTIONS = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +45,23 @@ class Address:
 
 
 @dataclass(frozen=True, slots=True)
+class Tls:
+    """A second door to the same gateways, over TLS: HTTP/2 where the client asks for it (ALPN), or HTTP/1.1.
+
+    Args:
+        listen: Where it is.
+        certificate: PEM file of its certificate.
+        key: PEM file of the key.
+        connection_seconds: How old a connection may become; clients on HTTP/2 are sent away by GOAWAY then.
+    """
+
+    listen: Address
+    certificate: Path
+    key: Path
+    connection_seconds: float = 10.0
+
+
+@dataclass(frozen=True, slots=True)
 class Front:
     """One front balancer.
 
@@ -56,6 +74,7 @@ class Front:
         check_path: What is asked of each gateway, on the traffic port.
         check_interval_seconds: How often, and how long an answer may take.
         unhealthy_threshold: Bad checks in a row until a gateway is left out.
+        tls: The door over TLS; ``None`` for none.
     """
 
     listen: Address
@@ -66,6 +85,7 @@ class Front:
     check_path: str = "/envoy-hc"
     check_interval_seconds: float = 1.0
     unhealthy_threshold: int = 2
+    tls: Tls | None = None
 
 
 def bootstrap(front: Front) -> dict[str, Any]:
@@ -76,22 +96,39 @@ def bootstrap(front: Front) -> dict[str, Any]:
         "stats_flush_interval": "1s",  # trap: histograms are merged this often, by default each 5 s
         # trap: without an admin layer POST /runtime_modify is refused
         "layered_runtime": {"layers": [{"name": "admin", "admin_layer": {}}]},
-        "static_resources": {"listeners": [_listener(front)], "clusters": _clusters(front)},
+        "static_resources": {"listeners": _listeners(front), "clusters": _clusters(front)},
     }
 
 
-def _listener(front: Front) -> dict[str, Any]:
+def _listeners(front: Front) -> list[dict[str, Any]]:
+    plain = {"name": "front", "address": front.listen.as_envoy(), "filter_chains": [_chain(front)]}
+    if not front.tls:
+        return [plain]
+    files = {"certificate_chain": front.tls.certificate, "private_key": front.tls.key}
+    pair = {name: {"filename": str(file)} for name, file in files.items()}
+    context = {
+        "@type": _TYPE + "extensions.transport_sockets.tls.v3.DownstreamTlsContext",
+        "common_tls_context": {"alpn_protocols": ["h2", "http/1.1"], "tls_certificates": [pair]},
+    }
+    age = {"max_connection_duration": f"{front.tls.connection_seconds:g}s"}
+    chain = _chain(front, common_http_protocol_options=age)
+    chain["transport_socket"] = {"name": "tls", "typed_config": context}
+    return [plain, {"name": "front-tls", "address": front.tls.listen.as_envoy(), "filter_chains": [chain]}]
+
+
+def _chain(front: Front, **more: Any) -> dict[str, Any]:
     manager = {
         "@type": _TYPE + "extensions.filters.network.http_connection_manager.v3.HttpConnectionManager",
         "stat_prefix": "front",
         "access_log": [_access_log(front.access_log)],
+        "upgrade_configs": [{"upgrade_type": "websocket"}],
         "route_config": {"name": "front", "virtual_hosts": [_virtual_host(front)]},
         "http_filters": [
             {"name": "router", "typed_config": {"@type": _TYPE + "extensions.filters.http.router.v3.Router"}}
         ],
+        **more,
     }
-    filters = [{"name": "http", "typed_config": manager}]
-    return {"name": "front", "address": front.listen.as_envoy(), "filter_chains": [{"filters": filters}]}
+    return {"filters": [{"name": "http", "typed_config": manager}]}
 
 
 def _virtual_host(front: Front) -> dict[str, Any]:
@@ -147,6 +184,7 @@ def _cluster(front: Front, name: str, file: Path) -> dict[str, Any]:
             "healthy_panic_threshold": {"value": 0},  # trap: 50 % by default, traffic to dead hosts
             "update_merge_window": "0s",  # trap: health changes come a second late
         },
+        "typed_extension_protocol_options": {_OPTIONS: as_the_client_speaks()},
         "track_cluster_stats": {"per_endpoint_stats": True},
         "circuit_breakers": {
             "thresholds": [
@@ -155,6 +193,12 @@ def _cluster(front: Front, name: str, file: Path) -> dict[str, Any]:
         },
         "health_checks": [_health_check(front)],
     }
+
+
+def as_the_client_speaks() -> dict[str, Any]:
+    """Return a cluster's protocol options: HTTP/2 for who came with it, as gRPC needs, else HTTP/1.1."""
+    either: dict[str, Any] = {"http_protocol_options": {}, "http2_protocol_options": {}}
+    return {"@type": f"type.googleapis.com/{_OPTIONS}", "use_downstream_protocol_config": either}
 
 
 def _health_check(front: Front) -> dict[str, Any]:

@@ -16,10 +16,18 @@ PORT = 8080
 
 HEALTH_PATH = "/envoy-hc"
 KEY_HEADER = "x-api-key"
+LIMITED_PATH = "/limited"
+"""Over its rate limit with the first request already: it costs two of the one token there ever is."""
 
 _TYPE = "type.googleapis.com/envoy."
 _FILTER = _TYPE + "extensions.filters.http."
 _CONTROL_PLANE = "control_plane"
+_OPTIONS = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
+_AS_THE_CLIENT_SPEAKS = {
+    "@type": f"type.googleapis.com/{_OPTIONS}",
+    "use_downstream_protocol_config": {"http_protocol_options": {}, "http2_protocol_options": {}},
+}
+"""HTTP/2 onwards for who came with it, as gRPC needs; else HTTP/1.1."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +109,9 @@ def _listeners(node: Node, settings: Settings) -> list[dict[str, Any]]:
         "@type": _TYPE + "extensions.filters.network.http_connection_manager.v3.HttpConnectionManager",
         "stat_prefix": "ingress_http",
         "access_log": [_told_on_stdout(node), _told_in_counters()],
+        "upgrade_configs": [{"upgrade_type": "websocket"}],
+        "stream_idle_timeout": "60s",
+        "drain_timeout": "1s",  # from the first GOAWAY to the last; within the shortest drain of the chart
         "rds": {"route_config_name": "main", "config_source": config_source()},
         "http_filters": _filters(settings),
     }
@@ -128,10 +139,38 @@ def _filters(settings: Settings) -> list[dict[str, Any]]:
     return [
         _filter("header_mutation", "HeaderMutation", {"mutations": strip}),
         _filter("health_check", "HealthCheck", health),
+        _filter("rbac", "RBAC", {"rules": {"action": "DENY", "policies": {"script": _SCRIPT_IN_PATH}}}),
         _filter("api_key_auth", "ApiKeyAuth", auth),
+        _filter("local_ratelimit", "LocalRateLimit", {"stat_prefix": "limit"}),
         _filter("fault", "HTTPFault", fault),
         _filter("router", "Router", {}),
     ]
+
+
+_SCRIPT_IN_PATH = {
+    "principals": [{"any": True}],
+    "permissions": [
+        {"header": {"name": ":path", "string_match": {"contains": mark, "ignore_case": True}}}
+        for mark in ("<script", "%3cscript")
+    ],
+}
+"""What stands for a web application firewall: one rule of many, and no test of its quality."""
+
+
+def _over_limit() -> dict[str, Any]:
+    once = {"max_tokens": 1, "tokens_per_fill": 1, "fill_interval": "3600s"}
+    always = {"default_value": {"numerator": 100, "denominator": "HUNDRED"}}
+    entry = {"key": "generic_key", "value": "limited"}
+    cost = {"actions": [{"generic_key": {"descriptor_value": "limited"}}], "hits_addend": {"number": 2}}
+    return {
+        "@type": f"{_FILTER}local_ratelimit.v3.LocalRateLimit",
+        "stat_prefix": "limit",
+        "token_bucket": once,
+        "filter_enabled": always,
+        "filter_enforced": always,
+        "descriptors": [{"entries": [entry], "token_bucket": once}],
+        "rate_limits": [cost],
+    }
 
 
 def _filter(name: str, message: str, config: Mapping[str, Any]) -> dict[str, Any]:
@@ -177,9 +216,12 @@ def _told_in_counters() -> dict[str, Any]:
 def _routes(node: Node, settings: Settings) -> list[dict[str, Any]]:
     spoilt = settings.bad if node.version != settings.version else ""
     route: dict[str, Any] = {"match": {"prefix": "/"}, "route": {"cluster": "upstream", "timeout": "10s"}}
+    limited = {**route, "match": {"path": LIMITED_PATH}}
+    limited["typed_per_filter_config"] = {"envoy.filters.http.local_ratelimit": _over_limit()}
     if spoilt == "rejected":
         route["match"] = {"safe_regex": {"regex": "("}}
-    host = {"name": "all", "domains": ["*"], "routes": [] if spoilt == "lost" else [route]}
+    routes = [] if spoilt == "lost" else [limited, route]
+    host = {"name": "all", "domains": ["*"], "routes": routes}
     return [{"@type": _TYPE + "config.route.v3.RouteConfiguration", "name": "main", "virtual_hosts": [host]}]
 
 
@@ -192,6 +234,7 @@ def _clusters(_node: Node, settings: Settings) -> list[dict[str, Any]]:
         "type": "STRICT_DNS",
         "dns_lookup_family": "V4_ONLY",
         "connect_timeout": "3s",
+        "typed_extension_protocol_options": {_OPTIONS: _AS_THE_CLIENT_SPEAKS},
         "load_assignment": {"cluster_name": "upstream", "endpoints": [{"lb_endpoints": [endpoint]}]},
     }
     return [cluster]

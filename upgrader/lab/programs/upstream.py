@@ -1,5 +1,7 @@
 """The application behind the demo gateway: an Envoy that answers 200 itself, because it must be fast.
 
+Streams it passes on to the echo beside it (`upgrader.lab.programs.echo`).
+
 For the drill ``upstream-outage`` a share of its answers is made 503, while it runs:
 ``POST /runtime_modify?upstream.errors=30`` at its admin port, or `set_errors`.
 """
@@ -15,10 +17,12 @@ from collections.abc import Sequence
 from typing import Any
 
 from upgrader.lab.front import envoy
+from upgrader.lab.programs._echo_places import GRPC_PATH, GRPC_PORT, WEBSOCKET_PATH, WEBSOCKET_PORT
 
 ERRORS_KEY = "upstream.errors"
 """Runtime key: the share of answers that are 503, in per cent (0-100)."""
 
+_OPTIONS = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
 _TYPE = "type.googleapis.com/envoy."
 
 
@@ -43,10 +47,12 @@ def bootstrap(*, host: str, port: int, admin_port: int) -> dict[str, Any]:
     share = {"default_value": {"numerator": 0, "denominator": "HUNDRED"}, "runtime_key": ERRORS_KEY}
     failing = {"match": {"prefix": "/", "runtime_fraction": share}, "direct_response": {"status": 503}}
     answer = {"status": 200, "body": {"inline_string": "served\n"}}
-    routes = [failing, {"match": {"prefix": "/"}, "direct_response": answer}]
+    streams = [_to_echo(path) for path in (GRPC_PATH, WEBSOCKET_PATH)]
+    routes = [failing, *streams, {"match": {"prefix": "/"}, "direct_response": answer}]
     manager = {
         "@type": _TYPE + "extensions.filters.network.http_connection_manager.v3.HttpConnectionManager",
         "stat_prefix": "upstream",
+        "upgrade_configs": [{"upgrade_type": "websocket"}],
         "route_config": {
             "name": "all",
             "virtual_hosts": [{"name": "all", "domains": ["*"], "routes": routes}],
@@ -64,8 +70,38 @@ def bootstrap(*, host: str, port: int, admin_port: int) -> dict[str, Any]:
         "node": {"id": "upstream", "cluster": "upstream"},
         "admin": {"address": {"socket_address": {"address": host, "port_value": admin_port}}},
         "layered_runtime": {"layers": [{"name": "live", "admin_layer": {}}]},
-        "static_resources": {"listeners": [listener]},
+        "static_resources": {"listeners": [listener], "clusters": _echoes(host)},
     }
+
+
+def _to_echo(path: str) -> dict[str, Any]:
+    return {"match": {"path": path}, "route": {"cluster": path, "timeout": "0s"}}
+
+
+def _echoes(host: str) -> list[dict[str, Any]]:
+    """Return the clusters of both echoes; they are named by their path."""
+    ports = {GRPC_PATH: GRPC_PORT, WEBSOCKET_PATH: WEBSOCKET_PORT}
+    here = "127.0.0.1" if host == "0.0.0.0" else host
+    clusters: list[dict[str, Any]] = []
+    for name, port in ports.items():
+        endpoint = {"address": {"socket_address": {"address": here, "port_value": port}}}
+        hosts = {"cluster_name": name, "endpoints": [{"lb_endpoints": [{"endpoint": endpoint}]}]}
+        speaks: dict[str, Any] = {
+            "http2_protocol_options" if name == GRPC_PATH else "http_protocol_options": {}
+        }
+        options = {
+            "@type": _TYPE + "extensions.upstreams.http.v3.HttpProtocolOptions",
+            "explicit_http_config": speaks,
+        }
+        clusters.append(
+            {
+                "name": name,
+                "connect_timeout": "3s",
+                "load_assignment": hosts,
+                "typed_extension_protocol_options": {_OPTIONS: options},
+            }
+        )
+    return clusters
 
 
 def main(arguments: Sequence[str]) -> int:

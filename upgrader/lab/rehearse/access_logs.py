@@ -23,7 +23,7 @@ from upgrader.lab import layout
 LOOK_SECONDS = 0.25
 """How often new log files are looked for; the kubelet keeps one for seconds after its pod has ended."""
 
-OK, BROKEN = "ok", "broken"
+OK, BROKEN, SWITCHED = "ok", "broken", "http_101"
 _BROKEN_FLAGS = frozenset({"DC", "DPE", "UPE"})
 """Envoy's flags of a request whose answer did not reach the client whole, whatever its code."""
 _ANSWERED = "via_upstream"
@@ -67,6 +67,8 @@ def read_line(text: str) -> Line | None:
 
 
 def _outcome(code: int, flags: set[str]) -> str:
+    if code == 101:  # a WebSocket ends by one side going, whatever became of it
+        return SWITCHED
     if code == 0 or flags & _BROKEN_FLAGS:
         return BROKEN
     return OK if 200 <= code < 300 else f"http_{code}"

@@ -7,15 +7,28 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from upgrader.lab.rehearse.access_logs import BROKEN, OK, Line
+from upgrader.lab.rehearse.access_logs import BROKEN, OK, SWITCHED, Line
+from upgrader.lab.traffic import outcome as outcomes
+from upgrader.lab.traffic.kinds import Kind
 from upgrader.model.phase import Phase
 from upgrader.model.run import Run
 
-TRAFFIC, PROBES = "upgrader-traffic", "upgrader"
-"""The ``User-Agent`` of the clients, and of the run's own probes, which go through the same door."""
+PROBES = "upgrader"
+"""The ``User-Agent`` of the run's own probes, which go through the same door as clients (`Kind.agent`)."""
+_OURS = frozenset({PROBES, *(kind.agent for kind in Kind)})
 
-_HALF_SEEN = ("timeout", "reset", "eof", "garbled", "unfinished")
+_HALF_SEEN = (
+    outcomes.TIMEOUT,
+    outcomes.RESET,
+    outcomes.EOF,
+    outcomes.GARBLED,
+    outcomes.UNFINISHED,
+    outcomes.GOAWAY_CUT,
+    outcomes.STREAM_RESET,
+)
 """Outcomes of the traffic where the client did not see the end of what it asked for."""
+
+_LATENCIES = ("p50_ms", "p99_ms")
 
 RETRIES = "cluster.gateways.upstream_rq_retry"
 TAKEN = "http.front.downstream_rq_total"
@@ -28,13 +41,13 @@ class Books:
     """What each of them wrote down.
 
     Args:
-        client: The traffic's final account (`upgrader.lab.traffic.tally.Summary.as_record`).
+        clients: The final account of each kind of traffic (`upgrader.lab.traffic.tally.Summary.as_record`).
         front: The front balancer's access log.
         gateways: The gateways' access logs; empty where they write none that we understand.
         counters: The front balancer's counters.
     """
 
-    client: Mapping[str, Any]
+    clients: Mapping[Kind, Mapping[str, Any]]
     front: Counter[Line]
     gateways: Counter[Line]
     counters: Mapping[str, int]
@@ -44,9 +57,32 @@ class Books:
         """Tell whether every line is there: the logs are written a moment later than the counters."""
         answered = _count(self.front, lambda line: line.answered)
         # What the kubelet asked a pod did not come through the front, and stands for no line that is late.
-        through = _count(self.gateways, lambda line: line.agent in (TRAFFIC, PROBES))
+        through = _count(self.gateways, lambda line: line.agent in _OURS)
         logged = not self.gateways or through >= answered
         return self.front.total() == self.counters.get(TAKEN, 0) and logged
+
+    @property
+    def lost(self) -> int:
+        """How many requests and messages did not end well, and how many streams were cut."""
+        return sum(each["failed"] + lost_streams(each) for each in self.clients.values())
+
+    @property
+    def client(self) -> Mapping[str, Any]:
+        """The accounts of all kinds as one; its latencies are those of the slowest kind."""
+        accounts = list(self.clients.values())
+        if len(accounts) == 1:
+            return accounts[0]
+        failures: Counter[str] = Counter()
+        for each in accounts:
+            failures.update(each["failures"])
+        sums = {key: sum(each[key] for each in accounts) for key in ("sent", "in_flight", "ok", "failed")}
+        slowest = {key: max((each[key] or 0.0 for each in accounts), default=None) for key in _LATENCIES}
+        return {**sums, "failures": dict(failures), **slowest}
+
+
+def lost_streams(account: Mapping[str, Any]) -> int:
+    """Return how many long-lived streams of an account were cut; 0 for a kind that has none."""
+    return sum(account["streams"]["lost"].values()) if "streams" in account else 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,25 +128,37 @@ def checks(books: Books, run: Run | None, new_version: str) -> tuple[Check, ...]
 
 
 def _checks(books: Books, run: Run | None, new_version: str) -> Iterator[Check]:
-    client, front, gateways = books.client, books.front, books.gateways
-    sent = client["ok"] + client["failed"] + client["in_flight"]
-    yield Check("requests sent", {"clients": client["sent"], "the sum of their outcomes": sent})
+    front, gateways = books.front, books.gateways
     yield Check(
         "requests at the front door, probes included",
         {"its access log": front.total(), "its counters": books.counters.get(TAKEN, 0)},
     )
-    unsure = _broken_off(books, TRAFFIC) + sum(client["failures"].get(name, 0) for name in _HALF_SEEN)
-    for outcome in _outcomes(books):
-        numbers = {"clients": _of_client(client, outcome), "the front balancer": _by(front, TRAFFIC, outcome)}
-        if gateways:
-            at_the_door = sum(n for x, n in front.items() if _is(x, TRAFFIC, outcome) and not x.answered)
-            numbers["the gateways' access logs"] = _by(gateways, TRAFFIC, outcome) + at_the_door
-        yield Check(f"clients' requests that ended as {outcome}", numbers, unsure)
+    for kind in books.clients:
+        yield from _of_kind(books, kind)
     if gateways:
         told = {"the front balancer": _by(front, PROBES), "the gateways' access logs": _by(gateways, PROBES)}
         yield Check("probes of the run", told, _broken_off(books, PROBES))
     if run is not None and run.phase is Phase.ROLLED_BACK:
         yield from _of_new_pods(gateways, run, new_version)
+
+
+def _of_kind(books: Books, kind: Kind) -> Iterator[Check]:
+    """Compare the account of one kind; a log tells of streams, not of the messages on them."""
+    client, front, gateways = books.clients[kind], books.front, books.gateways
+    name = "" if kind is Kind.HTTP1 else f"{kind} "
+    sent = client["ok"] + client["failed"] + client["in_flight"]
+    thing = "messages" if kind.is_long else "requests"
+    yield Check(f"{name}{thing} sent", {"clients": client["sent"], "the sum of their outcomes": sent})
+    if kind.is_long:
+        return
+    unsure = _broken_off(books, kind.agent) + sum(client["failures"].get(each, 0) for each in _HALF_SEEN)
+    for outcome in _outcomes(books, kind):
+        told = _by(front, kind.agent, outcome)
+        numbers = {"clients": _of_client(client, outcome), "the front balancer": told}
+        if gateways:
+            at_the_door = sum(n for x, n in front.items() if _is(x, kind.agent, outcome) and not x.answered)
+            numbers["the gateways' access logs"] = _by(gateways, kind.agent, outcome) + at_the_door
+        yield Check(f"clients' {name}requests that ended as {outcome}", numbers, unsure)
 
 
 def _of_new_pods(gateways: Counter[Line], run: Run, new_version: str) -> Iterator[Check]:
@@ -119,9 +167,12 @@ def _of_new_pods(gateways: Counter[Line], run: Run, new_version: str) -> Iterato
     if not gateways or len(counted) != 1:
         return
     told, new = counted[0], Counter({k: n for k, n in gateways.items() if k.version == new_version})
+    # Neither proxies nor the run count a WebSocket as a request, and a gRPC stream that broke off may hide.
+    new = Counter({line: count for line, count in new.items() if line.outcome != SWITCHED})
+    streams = _by(new, Kind.GRPC.agent, BROKEN)
     failed = _count(new, lambda line: line.failed)
     # The kubelet asks a pod that is never ready until it is gone: a moment longer than the run looks.
-    late, why = _count(new, lambda line: line.agent not in (TRAFFIC, PROBES)), "came from the kubelet"
+    late, why = _count(new, lambda line: line.agent not in _OURS), "came from the kubelet"
     yield Check(
         "requests to new pods, probes included",
         {"the run": int(told.new_requests), "the gateways' access logs": new.total()},
@@ -131,6 +182,8 @@ def _of_new_pods(gateways: Counter[Line], run: Run, new_version: str) -> Iterato
     yield Check(
         "failed requests on new pods, probes included",
         {"the run": int(told.new_failures), "the gateways' access logs": failed},
+        streams,
+        "were gRPC streams that broke off",
     )
 
 
@@ -138,10 +191,10 @@ def _broken_off(books: Books, agent: str) -> int:
     return _by(books.front, agent, BROKEN) + _by(books.gateways, agent, BROKEN)
 
 
-def _outcomes(books: Books) -> list[str]:
+def _outcomes(books: Books, kind: Kind) -> list[str]:
     """Return the outcomes that are an HTTP answer; how a broken one looks differs from end to end."""
-    seen = {line.outcome for line in (books.front + books.gateways) if line.agent == TRAFFIC}
-    seen |= {OK} | {name for name in books.client["failures"] if name.startswith("http_")}
+    seen = {line.outcome for line in (books.front + books.gateways) if line.agent == kind.agent}
+    seen |= {OK} | {name for name in books.clients[kind]["failures"] if name.startswith("http_")}
     return sorted(seen - {BROKEN})
 
 

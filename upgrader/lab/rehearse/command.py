@@ -21,8 +21,10 @@ from upgrader.adapters.playbook_file import LoadedPlaybook
 from upgrader.errors import ExitCode, PlaybookInvalid, Refused
 from upgrader.lab.progress import Progress
 from upgrader.lab.rehearse.drills import Drill, drill_of
+from upgrader.lab.rehearse.loads import kinds_of
 from upgrader.lab.rehearse.outcome import Outcome
 from upgrader.lab.rehearse.rehearsal import RATE, Setting, rehearse
+from upgrader.lab.traffic.kinds import Kind
 from upgrader.model.phase import Phase
 from upgrader.model.playbook import Playbook
 
@@ -41,6 +43,7 @@ class Wish:
         state: The folder of all state; a rehearsal's journal lies in a folder of its own there.
         made_up: Names of the secrets that were made up.
         back: Whether a good upgrade is rolled back afterwards.
+        traffic: What the clients speak, separated by commas.
     """
 
     fault: str
@@ -50,6 +53,7 @@ class Wish:
     state: Path
     made_up: tuple[str, ...] = ()
     back: bool = False
+    traffic: str = Kind.HTTP1
 
 
 def require_here(*, context: str, yes: bool) -> None:
@@ -93,14 +97,15 @@ def _must_build() -> bool:
 def carry_out(loaded: LoadedPlaybook, wish: Wish) -> int:
     """Rehearse as often as wished, and return the exit code of the first that went wrong, else of all.
 
-    One that ended as it must, but whose accounts differ or that left something behind, is a bug: 1.
+    One that ended as it must, but whose accounts differ, that left something behind, or whose clients lost
+    something though all was well, is a bug: 1.
 
     Raises:
-        PlaybookInvalid: There is no such drill or view, or the drill's end leaves nothing to roll back.
+        PlaybookInvalid: There is no such drill, view or kind of traffic, or nothing is left to roll back.
         UpgraderError: The stage could not be set up; see `rehearse`.
     """
     drill = drill_of(wish.fault, exclude=loaded.playbook.limits.error_ratio.exclude)
-    output = _output(wish.output)
+    output, kinds = _output(wish.output), kinds_of(wish.traffic)
     if wish.back and drill.end is not Phase.COMPLETED:
         raise PlaybookInvalid(
             f"the drill {drill.name} does not end in a good upgrade that could be rolled back",
@@ -115,7 +120,7 @@ def carry_out(loaded: LoadedPlaybook, wish: Wish) -> int:
         for number in range(1, wish.times + 1):
             if wish.times > 1:
                 teller.note(f"rehearsal {number} of {wish.times}")
-            setting = Setting(drill, _state(wish.state, number), wish.rate, output, wish.back)
+            setting = Setting(drill, _state(wish.state, number), wish.rate, output, wish.back, kinds)
             outcome = rehearse(loaded, setting, name=f"rehearse-{os.getpid()}", teller=teller)
             typer.echo(json.dumps(outcome.to_json()) if output == "json" else "\n".join(outcome.lines()))
             ended.append(outcome)

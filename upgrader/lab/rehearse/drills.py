@@ -47,6 +47,11 @@ class Drill:
         return None if self.end is None else EXIT_CODES[self.end]
 
     @property
+    def may_lose(self) -> bool:
+        """Tell whether clients may lose something: where the version or the application is a bad one."""
+        return self.end is not Phase.COMPLETED or self.act is Act.FAIL_UPSTREAM
+
+    @property
     def changes_playbook(self) -> bool:
         """Tell whether the run gets a playbook of its own."""
         return bool(self.values or self.playbook)

@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from upgrader.errors import ExitCode
-from upgrader.lab.rehearse.accounts import RETRIES, Books, Check
+from upgrader.lab.rehearse.accounts import RETRIES, Books, Check, lost_streams
 from upgrader.lab.rehearse.drills import Drill
+from upgrader.lab.traffic.kinds import Kind
 from upgrader.report.summary import Summary, duration
 
 SCHEMA = 1
@@ -65,8 +66,14 @@ class Outcome:
 
     @property
     def is_right(self) -> bool:
-        """Tell whether the end is as named, all accounts agree, nothing is left, and it was the drill."""
-        return self.is_as_named and self.agrees and not self.left and self.has_come
+        """Tell whether the end is as named, all accounts agree, nothing is left or lost, and it was done."""
+        kept = self.agrees and not self.left and not self.has_lost
+        return self.is_as_named and kept and self.has_come
+
+    @property
+    def has_lost(self) -> bool:
+        """Tell whether clients lost something though nothing was wrong with version and application."""
+        return not self.drill.may_lose and self.books.lost > 0
 
     @property
     def agrees(self) -> bool:
@@ -89,6 +96,8 @@ class Outcome:
                 {"what": one.what, "numbers": {**one.numbers}, "agree": one.agrees} for one in self.checks
             ],
             "clients": {**self.books.client},
+            "traffic": {kind.value: {**account} for kind, account in self.books.clients.items()},
+            "lost": self.books.lost,
             "left_behind": list(self.left),
             "upstream_rq_retry": self.books.counters.get(RETRIES),
             "stage_seconds": {name: round(took, 3) for name, took in self.stage_seconds.items()},
@@ -106,13 +115,10 @@ class Outcome:
         return tuple(self._lines())
 
     def _lines(self) -> Iterator[str]:
-        client = self.books.client
-        reasons = ", ".join(f"{count:,} {name}" for name, count in client["failures"].items())
-        failed = f"{client['failed']:,} failed" + (f" ({reasons})" if reasons else "")
-        p50, p99 = client["p50_ms"], client["p99_ms"]
         yield f"DRILL {self.drill.name}" if self.drill.name else "REHEARSAL"
-        yield from _row("clients", [f"{client['sent']:,} requests sent, {failed}"])
-        yield from _row("latency", [f"half of the answers within {p50} ms, 99 of 100 within {p99} ms"])
+        clients = self.books.clients
+        yield from _row("clients", [_of_clients(kind, account) for kind, account in clients.items()])
+        yield from _row("latency", [_latency(kind, account) for kind, account in clients.items()])
         yield from _row("retries", [f"{self.books.counters.get(RETRIES, 0)} by the front balancer"])
         yield from _row("accounts", [check.sentence() for check in self.checks])
         yield from _row("left", self._left())
@@ -130,6 +136,8 @@ class Outcome:
         books = "all accounts agree to the request" if self.agrees else "THE ACCOUNTS DIFFER"
         if self.left:
             books += ", AND SOMETHING IS LEFT BEHIND"
+        if self.has_lost:
+            books += f", BUT {self.books.lost:,} WERE LOST"
         if not self.has_come:
             books += ", BUT THE MOMENT OF THE DRILL NEVER CAME"
         if self.drill.exit_code is None:
@@ -139,6 +147,27 @@ class Outcome:
         if self.is_as_named:
             return f"exit {self.exit_code}, as it must be; {books}"
         return f"exit {self.exit_code}, BUT IT MUST BE {self.drill.exit_code.value}; {books}"
+
+
+def _of_clients(kind: Kind, account: Mapping[str, Any]) -> str:
+    reasons = ", ".join(f"{count:,} {name}" for name, count in account["failures"].items())
+    failed = f"{account['failed']:,} failed" + (f" ({reasons})" if reasons else "")
+    if not kind.is_long:
+        return f"{account['sent']:,} requests sent, {failed}" + _by(kind)
+    streams = account["streams"]
+    cut = ", ".join(f"{count:,} {name}" for name, count in streams["lost"].items())
+    lost = f"{lost_streams(account):,} lost" + (f" ({cut})" if cut else "")
+    told = f"{streams['opened']:,} streams opened, {streams['moved']:,} moved, {lost}"
+    return f"{account['sent']:,} messages sent, {failed}{_by(kind)}; {told}"
+
+
+def _latency(kind: Kind, account: Mapping[str, Any]) -> str:
+    p50, p99 = account["p50_ms"], account["p99_ms"]
+    return f"half of the answers within {p50} ms, 99 of 100 within {p99} ms" + _by(kind)
+
+
+def _by(kind: Kind) -> str:
+    return "" if kind is Kind.HTTP1 else f" by {kind}"
 
 
 def _row(name: str, texts: Sequence[str]) -> Iterator[str]:

@@ -27,11 +27,13 @@ from upgrader.lab.rehearse.acts import InMidRun, act_of
 from upgrader.lab.rehearse.derived import derived, swapped
 from upgrader.lab.rehearse.drills import Drill
 from upgrader.lab.rehearse.journal import RunJournal
+from upgrader.lab.rehearse.loads import Loads, clients_of
 from upgrader.lab.rehearse.outcome import Back, Outcome
 from upgrader.lab.rehearse.remains import Snapshot, left_behind, left_in_place
 from upgrader.lab.rehearse.stage import FAULT_VALUES, FOLDER, PLAYBOOK, Stage
 from upgrader.lab.rehearse.telling import Stages, Teller
 from upgrader.lab.room import Room
+from upgrader.lab.traffic.kinds import Kind
 from upgrader.model.phase import EXIT_CODES, Phase
 from upgrader.model.plugins import Color
 from upgrader.model.run import fold
@@ -56,9 +58,10 @@ class Setting:
     Args:
         drill: What goes wrong.
         state: A new folder for the run's journal.
-        rate: Requests a second.
+        rate: Requests and messages a second, of all kinds.
         output: The run's view: ``live``, ``text`` or ``json``.
         back: Whether a good upgrade is rolled back afterwards, under the same traffic.
+        kinds: What the clients speak.
     """
 
     drill: Drill
@@ -66,6 +69,7 @@ class Setting:
     rate: float = RATE
     output: str = "text"
     back: bool = False
+    kinds: tuple[Kind, ...] = (Kind.HTTP1,)
 
 
 def rehearse(loaded: LoadedPlaybook, setting: Setting, *, name: str, teller: Teller) -> Outcome:
@@ -127,15 +131,22 @@ def _room(loaded: LoadedPlaybook, *, name: str, stages: Stages) -> Iterator[Room
         yield room
 
 
-def _play(stage: Stage, loaded: LoadedPlaybook, setting: Setting, stages: Stages) -> Outcome:
+def _set_up(stage: Stage, loaded: LoadedPlaybook, setting: Setting, stages: Stages) -> Loads:
+    """Put the old version, the front balancer and the traffic in place, and return the traffic."""
     chart = loaded.playbook.release.chart
     with stages.stage(f"{loaded.playbook.release.name} {chart.from_version} installed") as details:
         details.append(f"{stage.install()} pods ready")
     with stages.stage("front balancer") as details:
         details.append(f"sees {stage.open_front()} gateways healthy")
+    loads = Loads(stage, clients_of(loaded))
     with stages.stage("traffic") as details:
-        stage.start_traffic(setting.rate)
-        details.append(f"{setting.rate:,.0f} requests a second")
+        loads.start(setting.kinds, setting.rate)
+        details.append(f"{setting.rate:,.0f} requests a second by {', '.join(setting.kinds)}")
+    return loads
+
+
+def _play(stage: Stage, loaded: LoadedPlaybook, setting: Setting, stages: Stages) -> Outcome:
+    loads = _set_up(stage, loaded, setting, stages)
     journal = RunJournal(setting.state)
     before = stage.snapshot()
     is_beside = loaded.playbook.is_beside
@@ -149,7 +160,7 @@ def _play(stage: Stage, loaded: LoadedPlaybook, setting: Setting, stages: Stages
             back = driver.drive_back()
             details.append(f"exit {back.exit_code}")
     with stages.stage("accounts"):
-        books = _books(stage)
+        books = _books(stage, loads)
         after = stage.snapshot()
         beside = stage.snapshot(Color.GREEN) if is_beside else None
     summary = _summary(journal, books.client)
@@ -161,7 +172,7 @@ def _play(stage: Stage, loaded: LoadedPlaybook, setting: Setting, stages: Stages
         exit_code=code,
         summary=summary,
         books=books,
-        checks=checks(books, summary.run if summary else None, chart.to_version),
+        checks=checks(books, summary.run if summary else None, loaded.playbook.release.chart.to_version),
         has_come=driver.act.has_come,
         left=_left(before, after, beside, returned=returned, back=back) if is_over else (),
         stage_seconds=dict(stages.seconds),
@@ -318,13 +329,13 @@ def _interrupts(pass_on: Callable[[], None]) -> Iterator[None]:
         signal.signal(signal.SIGINT, before)
 
 
-def _books(stage: Stage) -> Books:
+def _books(stage: Stage, loads: Loads) -> Books:
     """Stop the traffic and gather what everybody counted, once all of it is written."""
-    client = stage.stop_traffic()
+    clients = loads.stop()
     deadline = time.monotonic() + BOOKS_SECONDS
     while True:
         counters, told = stage.front_counters(COUNTERS), stage.access_counts()
-        books = Books(client, read_rows(told["front"]), read_rows(told["gateways"]), counters)
+        books = Books(clients, read_rows(told["front"]), read_rows(told["gateways"]), counters)
         if books.are_complete or time.monotonic() > deadline:
             return books
         time.sleep(0.3)

@@ -10,7 +10,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
@@ -25,52 +24,19 @@ from upgrader.lab.rehearse.remains import KINDS, Snapshot
 from upgrader.lab.room import Room
 from upgrader.model.playbook import Release
 from upgrader.model.plugins import Color
-from upgrader.model.watching import FromEnvironment, Synthetic
 
 FOLDER = layout.ROOT / "rehearsal"
 """All files of a rehearsal lie in the room, and so go with it; secrets among them in mode 0600."""
 PLAYBOOK, FAULT_VALUES = FOLDER / "playbook.json", FOLDER / "fault.json"
-SECRET_VALUES, KEYS = FOLDER / "secrets.json", FOLDER / "keys"
-FRONT_FOLDER = FOLDER / "front"
-TRAFFIC_REPORT = FOLDER / "traffic.jsonl"
+SECRET_VALUES, FRONT_FOLDER = FOLDER / "secrets.json", FOLDER / "front"
 
-FRONT, FRONT_ADMIN = "127.0.0.1:8080", "127.0.0.1:9901"
+FRONT, FRONT_TLS, FRONT_ADMIN = "127.0.0.1:8080", "127.0.0.1:8443", "127.0.0.1:9901"
 """Where the front balancer is; a playbook to rehearse names these addresses."""
 
 INSTALL_SECONDS = 180.0
 """How long the old version may take to be there; the demo takes 10 s on an idle machine."""
 SETTLE_SECONDS = 30.0
 """How long the balancer may take to see the gateways healthy, and the first answers to come."""
-MOST_REQUESTS, MOST_SECONDS = 20_000_000, 4 * 3600.0
-"""The limits of the load (`upgrader.lab.traffic.load`)."""
-
-
-@dataclass(frozen=True, slots=True)
-class Clients:
-    """What the clients ask for, read off the playbook's own probes.
-
-    Args:
-        path: Path and query.
-        header: The header that carries the API key; empty for none.
-        key: The key.
-    """
-
-    path: str = "/"
-    header: str = ""
-    key: str = ""
-
-
-def clients_of(loaded: LoadedPlaybook) -> Clients:
-    """Return the first probe that must be let in, as what clients send; ``GET /`` where there is none."""
-    for probe in loaded.playbook.signals:
-        if isinstance(probe, Synthetic) and probe.expect == 200:
-            path = "/" + probe.url.partition("://")[2].partition("/")[2]
-            keys = [(k, v.env) for k, v in probe.headers.items() if isinstance(v, FromEnvironment)]
-            if not keys:
-                return Clients(path)
-            header, variable = keys[0]
-            return Clients(path, header, loaded.secrets[variable].get_secret_value())
-    return Clients()
 
 
 def front_service(loaded: LoadedPlaybook) -> str:
@@ -110,7 +76,6 @@ class Stage:
         self._loaded = loaded
         self._service = front_service(loaded)
         self._logs: Entered | None = None
-        self._traffic: Entered | None = None
 
     def python(
         self,
@@ -212,10 +177,11 @@ class Stage:
         """Start the balancer and the log keeper; return how many gateways it sees healthy."""
         namespace = self._loaded.playbook.release.namespace
         where = ["--namespace", namespace, "--service", self._service, "--port", self._port(namespace)]
-        ways = ["--listen", FRONT, "--admin", FRONT_ADMIN, "--dir", str(FRONT_FOLDER)]
+        doors = ["--listen", FRONT, "--tls", FRONT_TLS, "--admin", FRONT_ADMIN]
+        ways = [*doors, "--dir", str(FRONT_FOLDER)]
         self.room.run(["mkdir", "-p", str(FRONT_FOLDER)])
-        self.python("upgrader.lab.front", *where, *ways, *self._green(), output=self._log("front"))
-        count = _await(self._healthy, "the front balancer saw no healthy gateway", seconds=SETTLE_SECONDS)
+        self.python("upgrader.lab.front", *where, *ways, *self._green(), output=self.log("front"))
+        count = await_any(self._healthy, "the front balancer saw no healthy gateway", seconds=SETTLE_SECONDS)
         self._logs = self._keep_logs()
         return count
 
@@ -263,42 +229,6 @@ class Stage:
         command = _python("upgrader.lab.rehearse.inside", method, *urls)
         return self.room.run(command, environment=_environment()).stdout
 
-    def start_traffic(self, rate: float) -> None:
-        """Send requests until `stop_traffic`, and return once the first were answered.
-
-        Raises:
-            ProgramFailed: No request was answered in time.
-        """
-        clients = clients_of(self._loaded)
-        keys: list[str] = []
-        if clients.header:
-            self.write(KEYS, clients.key + "\n")
-            keys = ["--keys-file", str(KEYS), "--key-header", clients.header]
-        seconds = min(MOST_SECONDS, MOST_REQUESTS / rate)
-        load = ["--url", f"http://{FRONT}{clients.path}", "--rate", f"{rate:g}", "--seconds", f"{seconds:g}"]
-        arguments = [*load, *keys, "--report", str(TRAFFIC_REPORT)]
-        self._traffic = self.python("upgrader.lab.traffic", *arguments, output=self._log("traffic"))
-        _await(self._answered, "no request of the traffic was answered", seconds=SETTLE_SECONDS)
-
-    def _answered(self) -> int:
-        told = self.room.run(["tail", "-n", "1", str(TRAFFIC_REPORT)], check=False).stdout
-        return int(json.loads(told)["ok"]) if told.endswith("\n") else 0
-
-    def stop_traffic(self) -> dict[str, Any]:
-        """End the traffic and return its account.
-
-        Raises:
-            ProgramFailed: There is no final account: it ended badly.
-        """
-        assert self._traffic
-        self._traffic.terminate()
-        status = self._traffic.wait(30)
-        last = self.room.run(["tail", "-n", "1", str(TRAFFIC_REPORT)]).stdout
-        account: dict[str, Any] = json.loads(last)
-        if status or account["kind"] != "summary":
-            raise ProgramFailed(f"the traffic ended with status {status}, without an account")
-        return account
-
     def access_counts(self) -> dict[str, Any]:
         """Return what the front balancer and the gateways have logged so far; see `access_logs.told`."""
         assert self._logs
@@ -315,7 +245,7 @@ class Stage:
         told: dict[str, Any] = json.loads(line)
         return told
 
-    def _log(self, name: str) -> IO[str]:
+    def log(self, name: str) -> IO[str]:
         """Open a log inside the room's own folder of logs."""
         return Path(f"/proc/{self.room.record.pid}/root{layout.LOGS / name}.log").open("w")
 
@@ -330,7 +260,12 @@ def _environment() -> dict[str, str]:
     return {"PYTHONPATH": os.pathsep.join(paths)}
 
 
-def _await(ask: Callable[[], int], late: str, *, seconds: float) -> int:
+def await_any(ask: Callable[[], int], late: str, *, seconds: float) -> int:
+    """Ask until the answer is not 0, and return it.
+
+    Raises:
+        ProgramFailed: It was 0 all the time; ``late`` says what that means.
+    """
     deadline = time.monotonic() + seconds
     while not (found := ask()):
         if time.monotonic() > deadline:

@@ -1,4 +1,8 @@
-"""Run a load from the command line: ``python -m upgrader.lab.traffic --url … --rate … --report FILE``."""
+"""Run a load from the command line: ``python -m upgrader.lab.traffic --url … --rate … --report FILE``.
+
+``--kind`` says what is spoken: http1 (the default), h2, or messages over streams that stay open, grpc
+and websocket: an echo must be at the other end (`upgrader.lab.programs.echo`).
+"""
 
 from __future__ import annotations
 
@@ -9,21 +13,28 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
 
 import uvloop
 
 from upgrader.errors import UpgraderError
-from upgrader.lab.traffic.generator import Generator
-from upgrader.lab.traffic.load import Load, Target, read_keys, requests_with_keys
+from upgrader.lab.traffic.kinds import Kind
+from upgrader.lab.traffic.load import Load, Target, headers_with_keys, read_keys, requests_with_keys
 from upgrader.lab.traffic.report import Report
 from upgrader.lab.traffic.tally import Tally
+
+if TYPE_CHECKING:
+    from upgrader.lab.traffic.talkers import Sessions
 
 
 def parse(arguments: Sequence[str]) -> argparse.Namespace:
     """Read the command line; ends the process with status 2 when it is wrong."""
     parser = argparse.ArgumentParser(prog="python -m upgrader.lab.traffic", description=__doc__)
-    parser.add_argument("--url", required=True, help="http:// URL on loopback or in the room")
-    parser.add_argument("--rate", type=float, required=True, help="requests a second, evenly spaced")
+    parser.add_argument("--url", required=True, help="http(s):// URL on loopback or in the room")
+    parser.add_argument("--kind", type=Kind, choices=list(Kind), default=Kind.HTTP1, help="what is spoken")
+    parser.add_argument("--ca", type=Path, help="certificate of the authority that the server must be of")
+    parser.add_argument("--rate", type=float, required=True, help="requests or messages a second")
+    parser.add_argument("--streams", type=int, default=20, help="streams open at once: grpc, websocket")
     parser.add_argument("--seconds", type=float, default=3600.0, help="how long at most (default 3600)")
     parser.add_argument("--until-file", type=Path, help="stop as soon as this file exists")
     parser.add_argument("--keys-file", type=Path, help="API keys, one a line, used in turn")
@@ -46,8 +57,49 @@ def load_of(options: argparse.Namespace) -> Load:
     """
     target = Target.parse(options.url)
     keys = read_keys(options.keys_file) if options.keys_file else ()
-    requests = requests_with_keys(target, header=options.key_header, keys=keys)
-    return Load(target, options.rate, options.seconds, requests, timeout_seconds=options.timeout)
+    return Load(
+        target,
+        options.rate,
+        options.seconds,
+        requests_with_keys(target, header=options.key_header, keys=keys),
+        timeout_seconds=options.timeout,
+        kind=options.kind,
+        headers=headers_with_keys(header=options.key_header, keys=keys),
+        context=target.context(options.ca, options.kind),
+        streams=options.streams,
+    )
+
+
+class Driver(Protocol):
+    """What drives a load."""
+
+    async def run(self, *, until: Callable[[], bool]) -> None:
+        """Send until the load is over or ``until`` says so, then wait for what is in flight."""
+
+
+def driver_of(load: Load, tally: Tally) -> Driver:
+    """Return what drives a load of this kind."""
+    if load.kind is Kind.H2:
+        from upgrader.lab.traffic.exchanges import Exchanges
+
+        return Exchanges(load, tally=tally)
+    if load.kind.is_long:
+        from upgrader.lab.traffic.talkers import Talkers
+
+        return Talkers(load, tally=tally, sessions=_sessions(load))
+    from upgrader.lab.traffic.generator import Generator
+
+    return Generator(load, tally=tally)
+
+
+def _sessions(load: Load) -> Sessions:
+    if load.kind is Kind.GRPC:
+        from upgrader.lab.traffic.calls import Calls
+
+        return Calls(load)
+    from upgrader.lab.traffic.sockets import Sockets
+
+    return Sockets(load)
 
 
 async def send(load: Load, *, report: Report, until_file: Path | None) -> Tally:
@@ -58,7 +110,7 @@ async def send(load: Load, *, report: Report, until_file: Path | None) -> Tally:
     pages = asyncio.create_task(_write_pages(tally, report))
     watch = asyncio.create_task(_wait_for_file(until_file, stopped.set))
     try:
-        await Generator(load, tally=tally).run(until=stopped.is_set)
+        await driver_of(load, tally).run(until=stopped.is_set)
     finally:
         for task in (pages, watch):
             task.cancel()

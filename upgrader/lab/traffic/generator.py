@@ -1,4 +1,4 @@
-"""Send a load on its schedule and account for each request."""
+"""Send a load of HTTP/1.1 requests on its schedule and account for each."""
 
 from __future__ import annotations
 
@@ -8,19 +8,14 @@ from collections import deque
 from collections.abc import Callable
 from itertools import cycle
 
-from upgrader.lab.traffic import outcome
+from upgrader.lab.traffic import outcome, schedule
 from upgrader.lab.traffic.connection import Connection, Request
 from upgrader.lab.traffic.load import Load
 from upgrader.lab.traffic.tally import Tally
 
-_TICK_SECONDS = 0.001
-"""How often we look which requests are due; the finest that uvloop's timers do."""
-
 
 class Generator:
     """Drive one load to its end.
-
-    Time is `time.perf_counter`: the clock of uvloop's loop is only brought up to date once a round.
 
     Args:
         load: What to send.
@@ -39,22 +34,11 @@ class Generator:
     async def run(self, *, until: Callable[[], bool] = lambda: False) -> None:
         """Send until the load is over or ``until`` says so, then wait for what is in flight."""
         await asyncio.gather(*(self._connect(None) for _ in range(self._load.connections)))
-        started = time.perf_counter()
-        sent = 0
-        while sent < self._load.total and not until():
-            now = time.perf_counter()
-            for number in range(sent, self._load.due(now - started)):
-                self._begin(due=started + number / self._load.rate)
-                sent += 1
-            self._expire(now)
-            await asyncio.sleep(_TICK_SECONDS)
+        await schedule.keep(self._load, begin=self._begin, look=self._expire, until=until)
         await self._finish()
 
     async def _finish(self) -> None:
-        give_up = time.perf_counter() + self._load.grace_seconds
-        while self._tally.in_flight and time.perf_counter() < give_up:
-            self._expire(time.perf_counter())
-            await asyncio.sleep(_TICK_SECONDS)
+        await schedule.settle(self._load, tally=self._tally, look=self._expire)
         for request in self._waiting:
             self._end(request, outcome.UNFINISHED)
         for task in self._connecting:
@@ -63,7 +47,7 @@ class Generator:
         for connection in tuple(self._open):
             connection.abort()
 
-    def _begin(self, *, due: float) -> None:
+    def _begin(self, due: float) -> None:
         request = Request(next(self._contents), due, time.perf_counter())
         self._tally.start()
         self._waiting.append(request)
@@ -107,7 +91,7 @@ class Generator:
         target = self._load.target
         try:
             _, connection = await asyncio.get_running_loop().create_connection(
-                self._new_connection, target.host, target.port
+                self._new_connection, target.host, target.port, ssl=self._load.context
             )
         except OSError as error:
             if request is not None:
