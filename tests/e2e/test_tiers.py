@@ -21,8 +21,10 @@ import yaml
 from tests.e2e.gateway import CHARTS, KEY, NEW, OLD, Gateway
 from upgrader.adapters.playbook_file import load
 from upgrader.lab.entered import Entered
+from upgrader.lab.rehearse.loads import Loads, clients_of
 from upgrader.lab.rehearse.stage import FRONT, FRONT_ADMIN, Stage
 from upgrader.lab.room import Room
+from upgrader.lab.traffic.kinds import Kind
 
 pytestmark = pytest.mark.lab
 
@@ -78,6 +80,11 @@ class Street(Stage):
         loaded = load(tiers.gateways[0].playbook, {KEY: KEY_VALUE})
         super().__init__(tiers.gateways[0].room, replace(loaded, playbook=loaded.playbook.tiers[1]))
         self._children = children
+        self._clients = clients_of(loaded)
+
+    def loads(self) -> Loads:
+        """Return the load's clients, at rest."""
+        return Loads(self, self._clients)
 
     def python(self, module: str, *arguments: str, **more: Any) -> Entered:
         log = more.get("output")
@@ -177,10 +184,11 @@ def street(tiers: Tiers) -> Iterator[Street]:
 
 def test_the_inner_gateway_is_upgraded_and_then_the_outer_one(tiers: Tiers, street: Street) -> None:
     """No request is lost, and nothing is left behind."""
-    street.start_traffic(RATE)
+    loads = street.loads()
+    loads.start((Kind.HTTP1,), RATE)
 
     ended = tiers.gateways[0].run()
-    account = street.stop_traffic()
+    account = loads.stop()[Kind.HTTP1]
 
     assert ended.code == 0, ended.said[-4000:]
     assert (account["failed"], account["sent"] > 30 * RATE) == (0, True), account
@@ -192,10 +200,11 @@ def test_the_inner_gateway_is_upgraded_and_then_the_outer_one(tiers: Tiers, stre
 def test_a_bad_outer_version_brings_both_back(tiers: Tiers, street: Street) -> None:
     """The outer one first, then the inner one, which had been found good; each to its own revision."""
     tiers.write(start=NEW, to=OLD, outer={"fault": {"errors": 50}})
-    street.start_traffic(RATE)
+    loads = street.loads()
+    loads.start((Kind.HTTP1,), RATE)
 
     ended = tiers.gateways[0].run()
-    account = street.stop_traffic()
+    account = loads.stop()[Kind.HTTP1]
 
     assert ended.code == 4, ended.said[-4000:]
     assert tiers.versions() == [{NEW}, {NEW}]
