@@ -7,17 +7,6 @@ import sys
 
 import pytest
 
-ALONE = frozenset({"test_drills.py", "test_canaries.py"})
-"""End-to-end tests that share nothing and take minutes: any worker may take any of them."""
-
-
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep the end-to-end tests of a file on one worker: they share a room, which takes seconds."""
-    for item in items:
-        if item.path.parent.name == "e2e" and item.path.name not in ALONE:
-            item.add_marker(pytest.mark.xdist_group(item.path.name))
-
 
 def pytest_collection_finish(session: pytest.Session) -> None:
     """Build the lab before any test's own time limit runs; minutes on a new machine, nothing later.
