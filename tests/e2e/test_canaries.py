@@ -12,7 +12,7 @@ from upgrader.errors import ExitCode
 
 pytestmark = [pytest.mark.lab, pytest.mark.timeout(300)]
 
-RUNGS = {"strategy": {"rungs": ["10%", "100%"]}, "gate": {"stand": "2s"}}
+RUNGS: dict[str, dict[str, object]] = {"strategy": {"rungs": ["10%", "100%"]}, "gate": {"stand": "2s"}}
 QUICK = RUNGS | {"limits": {"error_ratio": {"tolerate": "0.1%", "exclude": "50%"}}}
 """Gates of seconds; what they may let pass is not what these tests are about."""
 SHARES = [0.1, 1.0, 1.0]
