@@ -144,7 +144,14 @@ class CloudFront(EnvoyFront):
         """Start both."""
         super().open()
         cloud = self._cloud
-        ways = ["--front", f"http://{FRONT_ADMIN}", "--listen", cloud.listen, "--delay", f"{CLOUD_DELAY_SECONDS:g}"]
+        ways = [
+            "--front",
+            f"http://{FRONT_ADMIN}",
+            "--listen",
+            cloud.listen,
+            "--delay",
+            f"{CLOUD_DELAY_SECONDS:g}",
+        ]
         module, log = f"upgrader.lab.clouds.{self._kind}", self._stage.log("cloud")
         self._stage.python(module, *ways, *cloud.pace, output=log)
 
