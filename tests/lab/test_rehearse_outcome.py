@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from upgrader.errors import ExitCode, PlaybookInvalid
-from upgrader.lab.rehearse.accounts import Books, Check
+from upgrader.lab.rehearse.accounts import RETRIES, TAKEN, Books, Check
 from upgrader.lab.rehearse.command import exit_code
 from upgrader.lab.rehearse.drills import drill_of
 from upgrader.lab.rehearse.loads import kinds_of
@@ -40,7 +40,7 @@ def with_clients(clients: dict[Kind, dict[str, Any]], fault: str = "", code: int
         drill=drill_of(fault, exclude=0.2),
         exit_code=code,
         summary=None,
-        books=Books(clients, Counter(), Counter(), {"cluster.gateways.upstream_rq_retry": 0}),
+        books=Books(clients, Counter(), Counter(), {RETRIES: 0}),
         checks=(Check("requests sent", {"clients": 1200, "the front balancer": 1200}),),
         has_come=True,
         left=(),
@@ -78,12 +78,20 @@ def test_the_exit_code_is_the_runs_own_unless_we_failed(ended: list[Outcome], co
     assert exit_code(ended) == code
 
 
+def test_retries_that_a_front_does_not_count_are_not_called_none() -> None:
+    uncounted = replace(outcome(), books=Books({Kind.HTTP1: CLIENT}, Counter(), Counter(), {TAKEN: 1200}))
+
+    assert "not counted by this front balancer" in "\n".join(uncounted.lines())
+    assert uncounted.to_json()["upstream_rq_retry"] is None
+
+
 def test_the_end_is_said_in_words() -> None:
     said = "\n".join(outcome().lines())
 
     assert "1,200 requests sent, 10 failed (10 http_503)" in said
     assert "exit 4, as it must be; all accounts agree to the request" in said
     assert "room up 8.2 s" in said
+    assert "0 by the front balancer" in said
 
 
 @pytest.mark.parametrize(

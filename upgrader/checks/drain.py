@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 
 from upgrader.model import manifests
 from upgrader.model.detection import Detection, detection
@@ -23,20 +24,33 @@ STOP_SLACK_SECONDS = 5.0
 """What a proxy may take to end after SIGTERM (helm research 5.1, K)."""
 _MARGIN_RATIO, _MOST_MARGIN_SECONDS = 0.25, 5.0
 _SOURCE = "https://github.com/kubernetes-sigs/aws-load-balancer-controller/issues/2131"
+_BESIDE = "; this upgrade takes the traffic away first, but a drained node or an HPA does not"
 _HINT = (
     "preStop: POST /healthcheck/fail, sleep, POST /drain_listeners?graceful, sleep for the longest request"
 )
 
 
 def check(survey: Survey) -> Iterator[Finding]:
-    """Yield what is wrong with the drain of old pods (on the way there) and new ones (on the way back)."""
+    """Yield what is wrong with the drain of old pods (on the way there) and new ones (on the way back).
+
+    Where the balancer moves the traffic between two places, a version leaves when it is seen to get nothing:
+    then it is no reason to refuse, but still one to mend, for pods that a node's drain or an HPA takes.
+    """
     noticed = detection(survey.playbook)
     for one in on_data_path(survey):
         said: dict[str, Finding] = {}
         for whose, manifest in one.versions:
             for finding in _pods(one, whose, manifest, noticed):
-                said.setdefault(f"{finding.rule} {finding.seen.partition(':')[2]}", finding)
+                key = f"{finding.rule} {finding.seen.partition(':')[2]}"
+                said.setdefault(key, _without_traffic(finding) if survey.beside else finding)
         yield from said.values()
+
+
+def _without_traffic(finding: Finding) -> Finding:
+    """Return what is left of it for a version that leaves only once it gets no traffic."""
+    if finding.severity is not Severity.BLOCK:
+        return finding
+    return replace(finding, severity=Severity.WARN, seen=f"{finding.seen}{_BESIDE}")
 
 
 def _pods(subject: Subject, whose: str, manifest: Manifest, noticed: Detection) -> Iterator[Finding]:

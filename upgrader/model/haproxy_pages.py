@@ -16,7 +16,7 @@ from upgrader.model.backend_health import Health
 
 PARTS: Final = 10_000
 """Green's share is written in the map as so many parts of these: the ``rand(10000)`` of the configuration."""
-_BACKEND, _SERVER = "1", "2"
+_FRONTEND, _BACKEND, _SERVER = "0", "1", "2"
 _END = "\n\n"
 """Each answer to a ``show`` ends with an empty line; without it, it is not whole."""
 _STATES: Final = {
@@ -109,6 +109,13 @@ def read_place(page: str, name: str) -> Place | None:
         requests=_number(whole, "stot"),
         retries=_number(whole, "wretr") + _number(whole, "wredis"),
     )
+
+
+def read_taken(page: str, name: str) -> int | None:
+    """Read how many requests a frontend was sent off ``show stat``; ``None`` when the page has it not."""
+    rows = csv.DictReader(page.removeprefix("# ").splitlines())
+    found = [row for row in rows if (row.get("pxname"), row.get("type")) == (name, _FRONTEND)]
+    return _number(found[0], "req_tot") if found else None
 
 
 def read_share(page: str, key: str) -> tuple[float | None, str]:

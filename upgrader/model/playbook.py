@@ -21,6 +21,7 @@ from pydantic import (
 )
 
 from upgrader.model.balancing import BALANCERS, BalancerSettings
+from upgrader.model.lab_settings import Lab
 from upgrader.model.plugins import Color
 from upgrader.model.strategy import STRATEGIES, Rolling, StrategySettings
 from upgrader.model.strict import (
@@ -250,27 +251,6 @@ class Checks(Strict):
             if rule in rules[:at]:
                 raise at_fault(("waive", at, "rule"), f"{rule} is waived twice")
         return self
-
-
-class LabImage(Strict):
-    """What stands for an image in the lab."""
-
-    run: Text = Field(description="Name of the local program, such as envoy. Required.")
-
-
-class Lab(Strict):
-    """How the lab plays this gateway; the real upgrade ignores it."""
-
-    manifests: tuple[Text, ...] = Field(
-        (),
-        description="Manifests that are applied before the gateway is installed, relative to the playbook: "
-        "the application behind it, definitions it needs. Default none.",
-    )
-    images: dict[Text, LabImage] = Field(
-        default_factory=dict,
-        description="Image name, longest prefix first, to the program. Default: a stand-in that serves and "
-        "turns ready.",
-    )
 
 
 class Playbook(Strict):

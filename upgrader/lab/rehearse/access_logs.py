@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from upgrader.lab import layout
+from upgrader.lab.front import traefik
 
 LOOK_SECONDS = 0.25
 """How often new log files are looked for; the kubelet keeps one for seconds after its pod has ended."""
@@ -57,7 +58,8 @@ def read_line(text: str) -> Line | None:
         told = json.loads(text)
     except ValueError:
         return None
-    if not isinstance(told, dict) or not {"code", "flags", "agent"} <= told.keys():
+    told = (traefik.told(told) or told) if isinstance(told, dict) else {}
+    if not {"code", "flags", "agent"} <= told.keys():
         return None
     flags = set(str(told["flags"] or "").split(","))
     outcome = _outcome(int(told["code"] or 0), flags)

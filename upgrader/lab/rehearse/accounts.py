@@ -30,10 +30,8 @@ _HALF_SEEN = (
 
 _LATENCIES = ("p50_ms", "p99_ms")
 
-RETRIES = "cluster.gateways.upstream_rq_retry"
-TAKEN = "http.front.downstream_rq_total"
-COUNTERS = "^(http[.]front[.]downstream_rq_total|cluster[.]gateways[.]upstream_rq_retry)$"
-"""The front balancer's counters that are looked at."""
+TAKEN, RETRIES = "http.front.downstream_rq_total", "upstream_rq_retry"
+"""The front balancer's own counters: requests it took, and those it sent on again, to whichever place."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +42,7 @@ class Books:
         clients: The final account of each kind of traffic (`upgrader.lab.traffic.tally.Summary.as_record`).
         front: The front balancer's access log.
         gateways: The gateways' access logs; empty where they write none that we understand.
-        counters: The front balancer's counters.
+        counters: The front balancer's own: `TAKEN`, and `RETRIES` where it counts them.
     """
 
     clients: Mapping[Kind, Mapping[str, Any]]

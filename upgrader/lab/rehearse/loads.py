@@ -12,15 +12,8 @@ from upgrader.adapters.playbook_file import LoadedPlaybook
 from upgrader.errors import PlaybookInvalid, ProgramFailed
 from upgrader.lab.entered import Entered
 from upgrader.lab.programs._echo_places import GRPC_PATH, WEBSOCKET_PATH
-from upgrader.lab.rehearse.stage import (
-    FOLDER,
-    FRONT,
-    FRONT_FOLDER,
-    FRONT_TLS,
-    SETTLE_SECONDS,
-    Stage,
-    await_any,
-)
+from upgrader.lab.rehearse.fronts import FRONT, FRONT_FOLDER, FRONT_TLS
+from upgrader.lab.rehearse.stage import FOLDER, SETTLE_SECONDS, Stage, await_any
 from upgrader.lab.traffic.kinds import Kind
 from upgrader.lab.traffic.load import MAX_REQUESTS, MAX_SECONDS
 from upgrader.model.watching import FromEnvironment, Synthetic

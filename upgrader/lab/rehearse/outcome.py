@@ -119,7 +119,9 @@ class Outcome:
         clients = self.books.clients
         yield from _row("clients", [_of_clients(kind, account) for kind, account in clients.items()])
         yield from _row("latency", [_latency(kind, account) for kind, account in clients.items()])
-        yield from _row("retries", [f"{self.books.counters.get(RETRIES, 0)} by the front balancer"])
+        retries = self.books.counters.get(RETRIES)
+        told = "not counted by this front balancer" if retries is None else f"{retries} by the front balancer"
+        yield from _row("retries", [told])
         yield from _row("accounts", [check.sentence() for check in self.checks])
         yield from _row("left", self._left())
         yield from _row("stages", [" · ".join(f"{k} {duration(v)}" for k, v in self.stage_seconds.items())])

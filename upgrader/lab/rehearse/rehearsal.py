@@ -22,10 +22,11 @@ from upgrader.errors import ExitCode, Refused
 from upgrader.lab.entered import Entered
 from upgrader.lab.images import EVERY_IMAGE
 from upgrader.lab.rehearse.access_logs import read_rows
-from upgrader.lab.rehearse.accounts import COUNTERS, Books, checks
+from upgrader.lab.rehearse.accounts import Books, checks
 from upgrader.lab.rehearse.acts import InMidRun, act_of
 from upgrader.lab.rehearse.derived import derived, swapped
 from upgrader.lab.rehearse.drills import Drill
+from upgrader.lab.rehearse.fronts import require_front
 from upgrader.lab.rehearse.journal import RunJournal
 from upgrader.lab.rehearse.loads import Loads, clients_of
 from upgrader.lab.rehearse.outcome import Back, Outcome
@@ -83,10 +84,11 @@ def rehearse(loaded: LoadedPlaybook, setting: Setting, *, name: str, teller: Tel
 
     Raises:
         Refused: The playbook or its chart cannot be rehearsed so.
-        LabUnavailable: This machine cannot make rooms.
+        LabUnavailable: This machine cannot make rooms, or lacks what the playbook wants in front.
         ProgramFailed: A part of the stage did not come up.
     """
     require(loaded, setting.drill)
+    require_front(loaded.playbook.lab, loaded.path.parent, kinds=setting.kinds)
     stages = Stages(teller)
     began = time.monotonic()
     try:
@@ -240,7 +242,9 @@ class _Driver:
     def _follow(self, arguments: list[str], journal: RunJournal) -> int:
         """Start one command of ours inside the room and act until it ends."""
         options = ["--state", str(journal.state), "--output", self._setting.output]
-        self._child = self._stage.python("upgrader.cli", *arguments, *options, environment=self._secrets())
+        self._child = self._stage.python(
+            "upgrader.cli", *arguments, *options, environment=self._environment()
+        )
         with self._child as child:
             while child.poll() is None:
                 journal.look()
@@ -259,8 +263,10 @@ class _Driver:
         if self._child:
             self._child.send_signal(signal.SIGINT)
 
-    def _secrets(self) -> dict[str, str]:
-        return {name: value.get_secret_value() for name, value in self._loaded.secrets.items()}
+    def _environment(self) -> dict[str, str]:
+        """Return the secrets, and what the front balancer's API asks for."""
+        secrets = {name: value.get_secret_value() for name, value in self._loaded.secrets.items()}
+        return secrets | dict(self._stage.front.environment)
 
     def _playbook(self) -> Path:
         """Return the playbook for the run: the operator's own wherever that will do."""
@@ -278,7 +284,7 @@ class _Driver:
 
     def _write_resume(self) -> None:
         """Write the command that takes the run up again by hand; the secrets stay in the room."""
-        exports = [f"export {name}={shlex.quote(value)}" for name, value in self._secrets().items()]
+        exports = [f"export {name}={shlex.quote(value)}" for name, value in self._environment().items()]
         command = [sys.executable, "-m", "upgrader.cli", "resume", "--state", str(self._setting.state)]
         self._stage.write(RESUME, "\n".join([*exports, "exec " + shlex.join(command) + ' "$@"', ""]))
 
@@ -334,7 +340,7 @@ def _books(stage: Stage, loads: Loads) -> Books:
     clients = loads.stop()
     deadline = time.monotonic() + BOOKS_SECONDS
     while True:
-        counters, told = stage.front_counters(COUNTERS), stage.access_counts()
+        counters, told = stage.front.counters(), stage.access_counts()
         books = Books(clients, read_rows(told["front"]), read_rows(told["gateways"]), counters)
         if books.are_complete or time.monotonic() > deadline:
             return books

@@ -19,7 +19,7 @@ from upgrader.adapters.playbook_file import LoadedPlaybook
 from upgrader.errors import ProgramFailed, Refused
 from upgrader.lab import layout
 from upgrader.lab.entered import Entered
-from upgrader.lab.front.bootstrap import CLUSTER
+from upgrader.lab.rehearse.fronts import LOG, Front, front_of
 from upgrader.lab.rehearse.remains import KINDS, Snapshot
 from upgrader.lab.room import Room
 from upgrader.model.playbook import Release
@@ -28,10 +28,7 @@ from upgrader.model.plugins import Color
 FOLDER = layout.ROOT / "rehearsal"
 """All files of a rehearsal lie in the room, and so go with it; secrets among them in mode 0600."""
 PLAYBOOK, FAULT_VALUES = FOLDER / "playbook.json", FOLDER / "fault.json"
-SECRET_VALUES, FRONT_FOLDER = FOLDER / "secrets.json", FOLDER / "front"
-
-FRONT, FRONT_TLS, FRONT_ADMIN = "127.0.0.1:8080", "127.0.0.1:8443", "127.0.0.1:9901"
-"""Where the front balancer is; a playbook to rehearse names these addresses."""
+SECRET_VALUES = FOLDER / "secrets.json"
 
 INSTALL_SECONDS = 180.0
 """How long the old version may take to be there; the demo takes 10 s on an idle machine."""
@@ -75,6 +72,7 @@ class Stage:
         self.room = room
         self._loaded = loaded
         self._service = front_service(loaded)
+        self._front: Front | None = None
         self._logs: Entered | None = None
 
     def python(
@@ -85,16 +83,26 @@ class Stage:
         output: int | IO[Any] | None = None,
         input: int | IO[Any] | None = None,
     ) -> Entered:
-        """Start one of our modules inside the room.
+        """Start one of our modules inside the room, as `start` does."""
+        extra = _environment() | dict(environment or {})
+        return self.start(_python(module, *arguments), environment=extra, output=output, input=input)
+
+    def start(
+        self,
+        command: Sequence[str],
+        *,
+        environment: Mapping[str, str] | None = None,
+        output: int | IO[Any] | None = None,
+        input: int | IO[Any] | None = None,
+    ) -> Entered:
+        """Start a program inside the room.
 
         It is out of the terminal's reach: a Ctrl-C comes to the rehearsal alone, not to the balancer, the
         traffic, or the door that kills them when it dies.
         """
-        command = ["setsid", *_python(module, *arguments)]
-        extra = _environment() | dict(environment or {})
         before = signal.signal(signal.SIGINT, signal.SIG_IGN)  # the door inherits that
         try:
-            return self.room.enter(command, environment=extra, output=output, input=input)
+            return self.room.enter(["setsid", *command], environment=environment, output=output, input=input)
         finally:
             signal.signal(signal.SIGINT, before)
 
@@ -138,7 +146,11 @@ class Stage:
         """Apply what the playbook wants beside the gateway, and wait for its pods, wherever they are."""
         for name in self._loaded.playbook.lab.manifests:
             content = (self._loaded.path.parent / name).read_text()
-            self.room.run(["kubectl", "apply", "-f", "-"], input=content)
+            # Server-side: a definition may be too long for the annotation that kubectl keeps otherwise.
+            self.room.run(["kubectl", "apply", "--server-side", "-f", "-"], input=content)
+            if "CustomResourceDefinition" in content:
+                there = ["--for=condition=Established", "crd", "--all", "--timeout=30s"]
+                self.room.run(["kubectl", "wait", *there])
         if self._loaded.playbook.lab.manifests:
             self._await_pods(["--all-namespaces"])
 
@@ -174,16 +186,26 @@ class Stage:
         )
 
     def open_front(self) -> int:
-        """Start the balancer and the log keeper; return how many gateways it sees healthy."""
-        namespace = self._loaded.playbook.release.namespace
+        """Start the balancer and the log keeper; return how many gateways it would send to.
+
+        Raises:
+            ProgramFailed: It saw no healthy gateway in time.
+        """
+        namespace, lab = self._loaded.playbook.release.namespace, self._loaded.playbook.lab
         where = ["--namespace", namespace, "--service", self._service, "--port", self._port(namespace)]
-        doors = ["--listen", FRONT, "--tls", FRONT_TLS, "--admin", FRONT_ADMIN]
-        ways = [*doors, "--dir", str(FRONT_FOLDER)]
-        self.room.run(["mkdir", "-p", str(FRONT_FOLDER)])
-        self.python("upgrader.lab.front", *where, *ways, *self._green(), output=self.log("front"))
-        count = await_any(self._healthy, "the front balancer saw no healthy gateway", seconds=SETTLE_SECONDS)
+        self.room.run(["/bin/sh", "-c", 'mkdir -p "$(dirname "$0")"; touch "$0"', str(LOG)])
+        self._front = front_of(lab, self, [*where, *self._green()])
+        self._front.open()
+        late = "the front balancer saw no healthy gateway"
+        count = await_any(self._front.healthy, late, seconds=SETTLE_SECONDS)
         self._logs = self._keep_logs()
         return count
+
+    @property
+    def front(self) -> Front:
+        """The front balancer; open."""
+        assert self._front
+        return self._front
 
     def _green(self) -> list[str]:
         """Return the front balancer's second place, where the strategy needs one."""
@@ -195,7 +217,7 @@ class Stage:
     def _keep_logs(self) -> Entered:
         places = {self._loaded.playbook.place(color).namespace for color in Color}
         whose = [word for place in sorted(places) for word in ("--namespace", place)]
-        log = ["--front-log", str(FRONT_FOLDER / "access.log")]
+        log = ["--front-log", str(LOG)]
         pipe = subprocess.PIPE
         module = "upgrader.lab.rehearse.access_logs"
         return self.python(module, *whose, *log, input=pipe, output=pipe)
@@ -204,21 +226,6 @@ class Stage:
         asked = ["kubectl", "get", "service", self._service, "--namespace", namespace, "--output=json"]
         port = json.loads(self.room.run(asked).stdout)["spec"]["ports"][0]
         return str(port.get("name") or port["targetPort"])
-
-    def _healthy(self) -> int:
-        wanted = f"cluster.{CLUSTER}.membership_"
-        try:
-            told = self.front_counters(f"^cluster[.]{CLUSTER}[.]membership_(healthy|total)$")
-        except ProgramFailed:
-            return 0
-        healthy, total = told.get(wanted + "healthy", 0), told.get(wanted + "total", 0)
-        return healthy if healthy == total else 0
-
-    def front_counters(self, pattern: str) -> dict[str, int]:
-        """Return the front balancer's counters and gauges whose name fits a regular expression."""
-        text = self.ask("GET", f"http://{FRONT_ADMIN}/stats?filter={pattern}")
-        pairs = (line.rpartition(": ") for line in text.splitlines())
-        return {name: int(value) for name, _, value in pairs if value.isdecimal()}
 
     def ask(self, method: str, *urls: str) -> str:
         """Return what URLs inside the room answer.
@@ -247,7 +254,11 @@ class Stage:
 
     def log(self, name: str) -> IO[str]:
         """Open a log inside the room's own folder of logs."""
-        return Path(f"/proc/{self.room.record.pid}/root{layout.LOGS / name}.log").open("w")
+        return self.outside(layout.LOGS / f"{name}.log").open("w")
+
+    def outside(self, path: Path) -> Path:
+        """Return where a file of the room is for us, who are outside it."""
+        return Path(f"/proc/{self.room.record.pid}/root{path}")
 
 
 def _python(module: str, *arguments: str) -> list[str]:
