@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -24,19 +23,20 @@ def entries() -> dict[str, dict[str, Any]]:
     return {name: YAML(typ="safe").load(entry) for name, entry in _ENTRY.findall(text)}
 
 
-def playbook(name: str, folder: Path, changes: Mapping[str, Mapping[str, Any]] | None = None) -> Path:
+def playbook(name: str, folder: Path, **changes: Any) -> Path:
     """Write the demo's canary before a balancer, and return its file.
 
     Args:
         name: One of `entries`, or ``envoy``: the playbook as it is.
         folder: Where it is written.
-        changes: Further settings that are changed, by top-level key.
+        changes: Further top-level keys; those of a mapping are put into it.
     """
     written = YAML(typ="safe").load(PLAYBOOK)
     if name != "envoy":
         said = entries()[name]
         written |= {"balancers": said["balancers"], "lab": written["lab"] | said["lab"]}
-    book = derived(written, folder=PLAYBOOK.parent, changes=changes or {}, values="")
+    written |= {key: _merged(written.get(key), value) for key, value in changes.items()}
+    book = derived(written, folder=PLAYBOOK.parent, changes={}, values="")
     if name == "gateway_api":
         definitions = folder / "standard-install.yaml"
         definitions.write_text(route_crds.gateway_api())
@@ -44,3 +44,7 @@ def playbook(name: str, folder: Path, changes: Mapping[str, Mapping[str, Any]] |
     file = folder / f"canary-{name}.yaml"
     file.write_text(json.dumps(book, indent=1, default=str))
     return file
+
+
+def _merged(was: Any, change: Any) -> Any:
+    return {**was, **change} if isinstance(was, dict) else change
