@@ -13,7 +13,7 @@ MEASURED: dict[str, Any] = {
     "release": "edge",
     "known_good": 7,
     "apply_method": "ssa",
-    "workloads": [{"name": "proxy", "strategy": {"type": "Recreate"}}],
+    "workloads": [{"name": "proxy", "strategy": {"type": "Recreate"}, "min_ready": 3}],
     "jobs": ["migrate"],
 }
 

@@ -62,7 +62,7 @@ def undo_example() -> str:
         "release": "gateway",
         "known_good": 7,
         "apply_method": "ssa",
-        "workloads": [{"name": "proxy", "strategy": strategy}],
+        "workloads": [{"name": "proxy", "strategy": strategy, "min_ready": 0}],
         "jobs": [],
     }
     return "\n".join(["```sh", *whole_way_back(measured), "```"])

@@ -155,6 +155,7 @@ class Tier:
         workload = Workload(
             Ref("apps/v1", "Deployment", self.name, "proxy"), "proxies", REPLICAS, REPLICAS, self.new,
             REPLICAS, bool(self.spec.get("paused")), 1, 1, rolling["maxSurge"], rolling["maxUnavailable"],
+            min_ready=self.spec.get("minReadySeconds", 0),
             wanted_new=self.new, wanted_old=REPLICAS - self.new, template=self.template, tier=self.number,
         )  # fmt: skip
         return Fleet((workload,), tuple(self._pod(at, at < self.new) for at in range(REPLICAS)))
@@ -172,6 +173,7 @@ class Tier:
         row = {
             "name": "proxy", "namespace": self.name, "group": "proxies", "replicas": REPLICAS,
             "template": "old", "old_hashes": [], "strategy": STRATEGY, "target_strategy": STRATEGY,
+            "min_ready": 0, "target_min_ready": 0,
         }  # fmt: skip
         return {
             "release": self.name, "namespace": self.name, "from": "gateway-1", "to": "gateway-2",
@@ -200,6 +202,8 @@ class TieredKube:
         tier.moved_at = tier.clock.time
         tier.metadata = _merged(tier.metadata, body.get("metadata", {}).get("annotations", {}))
         tier.spec = _merged(tier.spec, body.get("spec", {}))
+        if not tier.spec.get("minReadySeconds"):
+            tier.spec.pop("minReadySeconds", None)  # the API stores no 0
         return {}
 
     def drop_ownership(self, ref: Ref) -> bool:

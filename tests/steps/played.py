@@ -29,6 +29,7 @@ class PlayedDeployment:
     new: int = 0
     annotations: dict[str, Any] = field(default_factory=dict)
     strategy: dict[str, Any] = field(default_factory=lambda: dict(STRATEGY))
+    min_ready: int = 0
     generation: int = 7
     observed: int = 7
 
@@ -44,11 +45,14 @@ class PlayedDeployment:
         spec = body.get("spec", {})
         self.paused = bool(spec.get("paused", self.paused))
         self.strategy = self.strategy | spec.get("strategy", {})
+        self.min_ready = spec.get("minReadySeconds", self.min_ready)
         self.generation += bool(spec)
         return self.get(ref)
 
     def get(self, ref: Ref) -> Manifest:
-        spec = {"replicas": REPLICAS, "strategy": self.strategy} | ({"paused": True} if self.paused else {})
+        spec: dict[str, Any] = {"replicas": REPLICAS, "strategy": self.strategy}
+        spec |= {"minReadySeconds": self.min_ready} if self.min_ready else {}
+        spec |= {"paused": True} if self.paused else {}
         return {"metadata": {"name": ref.name, "annotations": dict(self.annotations)}, "spec": spec}
 
     def drop_ownership(self, ref: Ref) -> bool:
@@ -82,6 +86,7 @@ class PlayedDeployment:
         workload = Workload(
             *(REF, "proxies", REPLICAS, total, updated, sum(self.ready), self.paused),
             *(self.generation, self.observed, rolling["maxSurge"], rolling["maxUnavailable"]),
+            min_ready=self.min_ready,
             wanted_new=self.new,
             wanted_old=self.old,
             template=self.template,

@@ -8,6 +8,7 @@ from typing import Any, cast
 
 import pytest
 
+from upgrader.model.batches import GUARD_SECONDS
 from upgrader.model.fleet import Fleet, Pod, Side, Workload
 from upgrader.model.measure import REASON, RUN, UNDO
 from upgrader.model.plugins import Gate, Scene, StepPlan
@@ -25,6 +26,8 @@ ROW = {
     "template": "old",
     "strategy": STRATEGY,
     "target_strategy": STRATEGY,
+    "min_ready": 0,
+    "target_min_ready": 3,
 }
 MEASURED = {"workloads": [ROW], "jobs": ["migrate"], "namespace": "edge", "known_good": 4, "last_revision": 4}
 WHOLE = Workload(REF, "proxies", 4, 4, 4, 4, False, 7, 7, "25%", "25%", wanted_old=4, template="old")
@@ -149,7 +152,8 @@ def test_letting_go_replaces_all_bad_pods_in_one_wave_and_gives_up_no_capacity()
     freeze.build(plan("freeze")).undo(here)
 
     rolling = {"maxUnavailable": 0, "maxSurge": 3}
-    assert kube.asked == [("patch", {"spec": {"paused": None, "strategy": {"rollingUpdate": rolling}}})]
+    spec = {"paused": None, "minReadySeconds": 0, "strategy": {"rollingUpdate": rolling}}
+    assert kube.asked == [("patch", {"spec": spec})]
 
 
 def test_a_whole_deployment_gets_its_strategy_back_and_loses_our_marks_and_ownership() -> None:
@@ -159,7 +163,7 @@ def test_a_whole_deployment_gets_its_strategy_back_and_loses_our_marks_and_owner
 
     body = {
         "metadata": {"annotations": {RUN: None, REASON: None, UNDO: None}},
-        "spec": {"paused": None, "strategy": STRATEGY},
+        "spec": {"paused": None, "minReadySeconds": 0, "strategy": STRATEGY},
     }
     assert kube.asked == [("patch", body), ("drop_ownership", "proxy")]
     assert not progress.done
@@ -180,7 +184,8 @@ def test_a_batch_lets_the_controller_go_on_by_no_more_than_is_left() -> None:
     progress = roll_batch.build(BATCH).poll(here)
 
     rolling = {"maxUnavailable": 0, "maxSurge": 1}
-    assert kube.asked == [("patch", {"spec": {"paused": False, "strategy": {"rollingUpdate": rolling}}})]
+    spec = {"paused": False, "minReadySeconds": GUARD_SECONDS, "strategy": {"rollingUpdate": rolling}}
+    assert kube.asked == [("patch", {"spec": spec})]
     assert progress.detail == "proxy: 0 of 2 new pods Ready"
 
 
@@ -196,7 +201,7 @@ def test_a_batch_is_done_when_its_pods_are_ready_and_none_is_missing(
     pods: tuple[Pod, ...], available: int, done: bool
 ) -> None:
     reached = replace(ROLLING, wanted_new=2, wanted_old=3, total=5, available=available, max_surge=1)
-    here, _ = scene(replace(reached, max_unavailable=0), pods=pods)
+    here, _ = scene(replace(reached, max_unavailable=0, min_ready=3), pods=pods)
 
     assert roll_batch.build(BATCH).poll(here).done is done
 
@@ -214,7 +219,8 @@ def test_the_brake_pauses_with_the_surplus_that_exists() -> None:
     progress = roll_batch.build(BATCH).brake(here)
 
     rolling = {"maxUnavailable": 0, "maxSurge": 1}
-    assert kube.asked == [("patch", {"spec": {"paused": True, "strategy": {"rollingUpdate": rolling}}})]
+    spec = {"paused": True, "minReadySeconds": 3, "strategy": {"rollingUpdate": rolling}}
+    assert kube.asked == [("patch", {"spec": spec})]
     assert not progress.done
 
 
@@ -229,7 +235,7 @@ def test_the_thaw_replaces_the_last_old_pod_and_only_then_lets_go() -> None:
     here, kube = scene(replace(last, paused=False, wanted_new=4, wanted_old=0))
 
     assert not step.poll(here).done
-    assert kube.asked[0][1]["spec"] == {"paused": None, "strategy": STRATEGY}
+    assert kube.asked[0][1]["spec"] == {"paused": None, "minReadySeconds": 3, "strategy": STRATEGY}
 
 
 CHART = {"chart": {"path": "/c.tgz", "name": "c", "version": "2", "digest": "sha256:1"}}

@@ -81,6 +81,8 @@ class Workload:
         observed: ``status.observedGeneration``; the status is stale while it is smaller.
         max_surge: ``spec.strategy.rollingUpdate.maxSurge`` as live (number or percentage text).
         max_unavailable: ``…maxUnavailable`` as live.
+        min_ready: ``spec.minReadySeconds`` as live.
+        progress_deadline: ``spec.progressDeadlineSeconds`` as live; the API's default is 600.
         wanted_new: Pods the ReplicaSets of new templates shall have; moves before any pod exists.
         wanted_old: The same for old templates.
         template: Digest of the live pod template; it changes before a paused Deployment makes a ReplicaSet.
@@ -99,6 +101,8 @@ class Workload:
     observed: int
     max_surge: int | str
     max_unavailable: int | str
+    min_ready: int = 0
+    progress_deadline: int = 600
     wanted_new: int = 0
     wanted_old: int = 0
     template: str = ""
@@ -260,6 +264,8 @@ def _workload(live: Manifest, members: Members, wanted: Mapping[Side, int]) -> W
         observed=int(status.get("observedGeneration") or 0),
         max_surge=rolling.get("maxSurge", "25%"),
         max_unavailable=rolling.get("maxUnavailable", "25%"),
+        min_ready=int(spec.get("minReadySeconds") or 0),
+        progress_deadline=int(spec.get("progressDeadlineSeconds") or 600),
         wanted_new=wanted[Side.NEW],
         wanted_old=wanted[Side.OLD],
         template=template_digest(live),

@@ -162,6 +162,8 @@ def _workload(survey: Survey, name: str, group: str) -> dict[str, Any]:
         "old_hashes": sorted(current_hashes(survey.nearby, name)),
         "strategy": live["spec"].get("strategy", {}),
         "target_strategy": target["spec"].get("strategy", {}),
+        "min_ready": int(live["spec"].get("minReadySeconds") or 0),
+        "target_min_ready": int(target["spec"].get("minReadySeconds") or 0),
         "target_template": template_digest(target),
     }
 

@@ -89,7 +89,7 @@ def _flags(measured: Mapping[str, Any], context_flag: str) -> str:
 
 
 def _let_go(row: Mapping[str, Any]) -> str:
-    spec = {"paused": None, "strategy": row["strategy"]}
+    spec = {"paused": None, "minReadySeconds": row["min_ready"], "strategy": row["strategy"]}
     notes = dict.fromkeys((RUN, REASON, UNDO))
     return json.dumps({"metadata": {"annotations": notes}, "spec": spec}, separators=(",", ":"))
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from upgrader.model.batches import pods_of
+from upgrader.model.batches import ChartRoll, pods_of
 from upgrader.model.fleet import Workload
 from upgrader.model.measure import REASON, RUN, UNDO, ref_of
 from upgrader.model.plugins import Scene, StepPlan
@@ -21,10 +21,20 @@ def pairs(plan: StepPlan, scene: Scene) -> Iterator[tuple[Workload, Mapping[str,
             yield workload, row
 
 
-def chart_surge(workload: Workload, strategy: Mapping[str, Any]) -> int:
-    """Return how many pods on top the chart allows, at least 1; Kubernetes' default is 25 %."""
+def new_chart(workload: Workload, row: Mapping[str, Any]) -> ChartRoll:
+    """Return how the new version's chart has a Deployment rolled."""
+    return _roll(workload, row["target_strategy"], row["target_min_ready"])
+
+
+def old_chart(workload: Workload, row: Mapping[str, Any]) -> ChartRoll:
+    """Return how a Deployment was rolled before the run."""
+    return _roll(workload, row["strategy"], row["min_ready"])
+
+
+def _roll(workload: Workload, strategy: Mapping[str, Any], min_ready: int) -> ChartRoll:
+    """Read it; Kubernetes' default is 25 % of surge, and at least one pod must be allowed."""
     value = (strategy.get("rollingUpdate") or {}).get("maxSurge", "25%")
-    return max(1, pods_of(value, workload.replicas, up=True))
+    return ChartRoll(max(1, pods_of(value, workload.replicas, up=True)), min_ready)
 
 
 def is_whole(workload: Workload) -> bool:
@@ -45,18 +55,20 @@ def pause(scene: Scene, row: Mapping[str, Any], *, run: str) -> None:
     scene.ports.kube.patch(ref_of(row), {"metadata": {"annotations": notes}, "spec": {"paused": True}})
 
 
-def let_go(scene: Scene, row: Mapping[str, Any], strategy: Mapping[str, Any]) -> bool:
-    """Give a Deployment its own strategy, take our marks and ownership off; tell if it was so already."""
+def let_go(scene: Scene, row: Mapping[str, Any], *, strategy: Mapping[str, Any], min_ready: int) -> bool:
+    """Give a Deployment its own rolling, take our marks and ownership off; tell if it was so already."""
     ref = ref_of(row)
     live = scene.ports.kube.get(ref)
     if live is None:
         return True
     marks = [key for key in MARKS if key in (live["metadata"].get("annotations") or {})]
-    if not marks and not live["spec"].get("paused") and live["spec"].get("strategy") == strategy:
+    spec = live["spec"]
+    own = spec.get("strategy") == strategy and (spec.get("minReadySeconds") or 0) == min_ready
+    if own and not marks and not spec.get("paused"):
         return True
     body = {
         "metadata": {"annotations": dict.fromkeys(marks)},
-        "spec": {"paused": None, "strategy": dict(strategy)},
+        "spec": {"paused": None, "minReadySeconds": min_ready, "strategy": dict(strategy)},
     }
     scene.ports.kube.patch(ref, body)
     scene.ports.kube.drop_ownership(ref)

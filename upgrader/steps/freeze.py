@@ -8,7 +8,7 @@ from typing import Any
 
 from upgrader.model.fleet import Workload
 from upgrader.model.plugins import Progress, Scene, StepPlan
-from upgrader.steps.deployments import chart_surge, is_whole, let_go, pairs, pause, set_spec
+from upgrader.steps.deployments import is_whole, let_go, old_chart, pairs, pause, set_spec
 
 
 @dataclass(frozen=True)
@@ -57,12 +57,14 @@ def _let_go_one(scene: Scene, workload: Workload, row: Mapping[str, Any]) -> str
     if workload.template != row["template"]:
         return f"{row['name']}: its old pod template is not back yet"
     if workload.wanted_new == 0 and is_whole(workload):
-        return "" if let_go(scene, row, row["strategy"]) else f"{row['name']}: taking our marks off"
+        own = let_go(scene, row, strategy=row["strategy"], min_ready=row["min_ready"])
+        return "" if own else f"{row['name']}: taking our marks off"
     if workload.observed >= workload.generation and (workload.paused or workload.max_unavailable != 0):
         # One wave: as much surge as there are pods to replace, and no pod of capacity given up.
-        surge = max(workload.wanted_new, chart_surge(workload, row["strategy"]))
-        rolling = {"maxUnavailable": 0, "maxSurge": surge}
-        set_spec(scene, workload, {"paused": None, "strategy": {"rollingUpdate": rolling}})
+        chart = old_chart(workload, row)
+        rolling = {"maxUnavailable": 0, "maxSurge": max(workload.wanted_new, chart.surge)}
+        spec = {"paused": None, "minReadySeconds": chart.min_ready, "strategy": {"rollingUpdate": rolling}}
+        set_spec(scene, workload, spec)
     whole = f"{workload.available} of {workload.replicas} available"
     return f"{row['name']}: {workload.wanted_new} new pods left, {whole}"
 

@@ -9,7 +9,7 @@ from typing import Any
 from upgrader.model.batches import has_new_template, is_replaced, next_spec, paused, target_of
 from upgrader.model.fleet import Workload
 from upgrader.model.plugins import Progress, Scene, StepPlan
-from upgrader.steps.deployments import chart_surge, pairs, set_spec
+from upgrader.steps.deployments import new_chart, pairs, set_spec
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ class RollBatch:
             if self._is_there(scene, workload, row):
                 continue
             target = self._target(workload)
-            spec = next_spec(workload, target, chart_surge(workload, row["target_strategy"]))
+            spec = next_spec(workload, target, new_chart(workload, row))
             if spec is not None:
                 set_spec(scene, workload, spec)
             said.append(f"{row['name']}: {_ready(scene, workload)} of {target} new pods Ready")
@@ -58,7 +58,7 @@ class RollBatch:
             if workload.paused or not has_new_template(workload, row["template"]):
                 continue
             if workload.observed >= workload.generation:
-                set_spec(scene, workload, paused(workload))
+                set_spec(scene, workload, paused(workload, new_chart(workload, row)))
             left.append(row["name"])
         return Progress(not left, f"pausing {', '.join(left)}" if left else "all are paused")
 

@@ -9,7 +9,7 @@ from typing import Any
 from upgrader.model.batches import has_new_template, next_spec, paused
 from upgrader.model.fleet import Workload
 from upgrader.model.plugins import Progress, Scene, StepPlan
-from upgrader.steps.deployments import chart_surge, is_whole, let_go, pairs, set_spec
+from upgrader.steps.deployments import is_whole, let_go, new_chart, pairs, set_spec
 
 
 @dataclass(frozen=True)
@@ -38,17 +38,17 @@ class Thaw:
     def brake(self, scene: Scene) -> Progress:
         """Pause what still has old pods."""
         left = []
-        for workload, _ in pairs(self.plan, scene):
+        for workload, row in pairs(self.plan, scene):
             if not workload.paused and workload.wanted_old:
-                set_spec(scene, workload, paused(workload))
+                set_spec(scene, workload, paused(workload, new_chart(workload, row)))
                 left.append(workload.ref.name)
         return Progress(not left, f"pausing {', '.join(left)}" if left else "nothing is being replaced")
 
     def undo(self, scene: Scene) -> Progress:
         """Pause all again, so that the way back by Helm replaces nothing before its time."""
-        running = [workload for workload, _ in pairs(self.plan, scene) if not workload.paused]
-        for workload in running:
-            set_spec(scene, workload, paused(workload))
+        running = [(workload, row) for workload, row in pairs(self.plan, scene) if not workload.paused]
+        for workload, row in running:
+            set_spec(scene, workload, paused(workload, new_chart(workload, row)))
         return Progress(not running, "pausing again" if running else "all are paused")
 
 
@@ -56,8 +56,9 @@ def _thaw(scene: Scene, workload: Workload, row: Mapping[str, Any]) -> str:
     """Bring one Deployment nearer to its end, and say what is still missing."""
     rolls = has_new_template(workload, row["template"])
     if is_whole(workload) and not (rolls and workload.wanted_old):
-        return "" if let_go(scene, row, row["target_strategy"]) else f"{row['name']}: taking our marks off"
-    spec = next_spec(workload, workload.replicas, chart_surge(workload, row["target_strategy"]))
+        own = let_go(scene, row, strategy=row["target_strategy"], min_ready=row["target_min_ready"])
+        return "" if own else f"{row['name']}: taking our marks off"
+    spec = next_spec(workload, workload.replicas, new_chart(workload, row))
     if spec is not None:
         set_spec(scene, workload, spec)
     return f"{row['name']}: {workload.wanted_old} old pods left"
