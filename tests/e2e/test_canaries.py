@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -12,7 +13,7 @@ from upgrader.errors import ExitCode
 
 pytestmark = [pytest.mark.lab, pytest.mark.timeout(300)]
 
-RUNGS = {"strategy": {"rungs": ["10%", "100%"]}, "gate": {"stand": "2s"}, "bake": "4s"}
+RUNGS: dict[str, Any] = {"strategy": {"rungs": ["10%", "100%"]}, "gate": {"stand": "2s"}, "bake": "4s"}
 QUICK = {**RUNGS, "limits": {"error_ratio": {"tolerate": "0.1%", "exclude": "50%"}}}
 """Gates of seconds; what they may let pass is not what these tests are about."""
 SHARES = [0.1, 1.0, 1.0]
@@ -53,8 +54,9 @@ def test_the_next_upgrade_goes_the_other_way(operator: Operator, tmp_path: Path)
 
 
 def test_errors_of_the_new_version_are_found_at_the_first_rung(operator: Operator, tmp_path: Path) -> None:
-    """All who count agree on each failed request."""
-    operator.playbook = playbook("envoy", tmp_path, **RUNGS)
+    """All who count agree on each failed request. Nobody asks the new version before it has traffic."""
+    changes = {**RUNGS, "strategy": {**RUNGS["strategy"], "direct": {}}}
+    operator.playbook = playbook("envoy", tmp_path, **changes)
 
     ended = rehearsed(operator, "--fault", "errors:20%")
 

@@ -38,13 +38,21 @@ PODS = fleet(
     pod("edge-dead", Side.NEW, address=DEAD),
 )
 NOTHING = cast("Any", None)
-PORTS = Ports(SystemClock(), NOTHING, NOTHING, HttpClient(), sweep=NOTHING, prober=NOTHING)
+HTTP = HttpClient()
+PORTS = Ports(SystemClock(), NOTHING, NOTHING, HTTP, sweep=NOTHING, prober=NOTHING)
 DELAY, QUESTION, OPERATION = 0.3, 0.2, 0.2
 PLACE = {"subscription": SUBSCRIPTION, "resource_group": LAB, "name": LAB}
 GATEWAY = {"service": "application_gateway", "settle": 0}
 BALANCER = {"service": "load_balancer", "rule": RULE, "settle": 0}
 ORIGINS = {"origin_group": "gateways", "origin": "blue", "green": "green"}
 DOOR = {"service": "front_door", "delay": DELAY} | ORIGINS
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _connections() -> Iterator[None]:
+    """Close them with the module: what is left open makes the tests after it fail."""
+    yield
+    HTTP.close()
 
 
 @pytest.fixture(scope="module")

@@ -35,6 +35,13 @@ PODS = fleet(
 )
 
 
+@pytest.fixture(scope="module", autouse=True)
+def _connections() -> Iterator[None]:
+    """Close them with the module: what is left open makes the tests after it fail."""
+    yield
+    HTTP.close()
+
+
 @pytest.fixture(scope="module")
 def places(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Places]:
     places = Places(tmp_path_factory.mktemp("front"))

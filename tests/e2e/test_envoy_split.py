@@ -42,11 +42,12 @@ PODS = Fleet(
         pod("edge-green", Side.NEW, address=PLACES["green"].host),
     ),
 )
+HTTP = HttpClient()
 PORTS = Ports(
     clock=SystemClock(),
     kube=cast("Any", None),
     helm=cast("Any", None),
-    http=HttpClient(),
+    http=HTTP,
     sweep=cast("Any", None),
     prober=cast("Any", None),
 )
@@ -71,6 +72,13 @@ def stubs() -> dict[str, Any]:
             {"name": name, "address": address.as_envoy(), "filter_chains": [{"filters": filters}]}
         )
     return {"static_resources": {"listeners": listeners}}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _connections() -> Iterator[None]:
+    """Close them with the module: what is left open makes the tests after it fail."""
+    yield
+    HTTP.close()
 
 
 @pytest.fixture

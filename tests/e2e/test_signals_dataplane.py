@@ -26,14 +26,22 @@ from upgrader.signals import envoy_stats, synthetic
 
 pytestmark = pytest.mark.envoy
 
+HTTP = HttpClient()
 PORTS = Ports(
     clock=SystemClock(),
     kube=cast("Any", None),
     helm=cast("Any", None),
-    http=HttpClient(),
+    http=HTTP,
     sweep=lambda reach: sweep_by(reach, cast("Any", None)),
     prober=BackgroundProber,
 )
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _connections() -> Iterator[None]:
+    """Close them with the module: what is left open makes the tests after it fail."""
+    yield
+    HTTP.close()
 
 
 @pytest.fixture

@@ -17,6 +17,12 @@ class HttpClient:
     def __init__(self) -> None:
         self._client: httpx.Client | None = None
 
+    def close(self) -> None:
+        """Close the connections that are kept; the next request opens anew."""
+        if self._client is not None:
+            self._client.close()
+            self._client = None
+
     def get(self, url: str, *, deadline_seconds: float) -> Answer:
         """Fetch once; no answer is an `Answer` with an error, never an exception."""
         return self.send(Request("GET", url), deadline_seconds=deadline_seconds)
