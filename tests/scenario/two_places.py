@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, cast
 
+from tests.scenario.slow_helm import SlowHelm
 from upgrader import plugins
 from upgrader.engine import Engine
 from upgrader.errors import BalancerUnwilling
@@ -24,8 +25,8 @@ from upgrader.model.run import Run
 from upgrader.model.world import World
 from upgrader.testing.fakes import Crash, FakeClock, FakeJournal, FakeLease
 
-HELM_SECONDS, START_SECONDS = 2.0, 3.0
-"""How long Helm takes, and a pod to turn ready afterwards."""
+START_SECONDS = 3.0
+"""How long a pod takes to turn ready after Helm."""
 HOLD_SECONDS = 20.0
 REQUESTS = 1_000
 
@@ -46,52 +47,23 @@ STEPS = (
 
 
 @dataclass
-class Place:
+class Place(SlowHelm):
     """One of the two, and the Helm that acts on it.
 
     Args:
-        clock: The scenario's.
         namespace: Its name.
         side: Old or new in this run.
-        revisions: Helm's history.
     """
 
-    clock: FakeClock
-    namespace: str
-    side: Side
-    revisions: list[Revision] = field(default_factory=list)
+    namespace: str = ""
+    side: Side = Side.OLD
     whole_at: float = float("inf")
-    busy: dict[str, tuple[float, Callable[[], None]]] = field(default_factory=dict)
     asked: list[str] = field(default_factory=list)
-    fails: str = ""
 
     @property
     def is_whole(self) -> bool:
         """Tell whether its pods are ready."""
         return self.clock.time >= self.whole_at
-
-    def _settle(self) -> None:
-        for role, (until, effect) in list(self.busy.items()):
-            if self.clock.time >= until:
-                effect()
-                self.busy[role] = (until, lambda: None)
-
-    def history(self) -> tuple[Revision, ...]:
-        self._settle()
-        return tuple(self.revisions)
-
-    def started(self, role: str) -> Process | None:
-        return Process(1, 1, role) if role in self.busy else None
-
-    def running(self, process: Process) -> bool:
-        self._settle()
-        return process.log in self.busy and self.clock.time < self.busy[process.log][0]
-
-    def output(self, process: Process) -> str:
-        return self.fails
-
-    def stop(self, process: Process) -> None:
-        self.busy[process.log] = (self.clock.time, self.busy[process.log][1])
 
     def start_install(self, chart: Any, *, labels: Mapping[str, str]) -> Process:
         status = ReleaseStatus.FAILED if self.fails else ReleaseStatus.DEPLOYED
@@ -105,8 +77,7 @@ class Place:
 
     def _begin(self, act: str, role: str, effect: Callable[[], None]) -> Process:
         self.asked.append(act)
-        self.busy[role] = (self.clock.time + HELM_SECONDS, effect)
-        return Process(1, 1, role)
+        return self.begin(role, effect)
 
     def _stand(self, status: ReleaseStatus) -> None:
         self.revisions.append(Revision(len(self.revisions) + 1, status, "gateway"))
@@ -122,7 +93,7 @@ class Place:
 
     def fleet(self) -> Fleet:
         """Return its one Deployment and pod, as far as they are there."""
-        self._settle()
+        self.settle()
         if self.whole_at == float("inf"):
             return Fleet((), ())
         ready = int(self.is_whole)
@@ -218,8 +189,8 @@ class TwoPlaces:
 
     def __post_init__(self) -> None:
         known = [Revision(7, ReleaseStatus.DEPLOYED, "gateway-1")]
-        self.old = Place(self.clock, "gw", Side.OLD, known, whole_at=0.0)
-        self.new = Place(self.clock, "gw-green", Side.NEW)
+        self.old = Place(self.clock, known, namespace="gw", side=Side.OLD, whole_at=0.0)
+        self.new = Place(self.clock, namespace="gw-green", side=Side.NEW)
         self.front = Front(self.clock)
         self.kube = NamespaceKube()
 

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, cast
 
+from tests.scenario.slow_helm import SlowHelm
 from upgrader import plugins
 from upgrader.engine import Engine
 from upgrader.flow.recorder import Recorder
@@ -27,8 +28,8 @@ from upgrader.model.world import World
 from upgrader.testing.fakes import Crash, FakeClock, FakeJournal, FakeLease
 
 REPLICAS = 3
-HELM_SECONDS, POD_SECONDS = 2.0, 1.0
-"""How long Helm takes, and the controller to replace as many pods as its surge."""
+POD_SECONDS = 1.0
+"""How long the controller takes to replace as many pods as its surge."""
 INTERVAL_SECONDS = 2.0
 STRATEGY = {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 1, "maxUnavailable": 0}}
 NAMES = ("inner", "outer")
@@ -54,7 +55,7 @@ def steps_of_one() -> tuple[StepPlan, ...]:
 
 
 @dataclass
-class Tier:
+class Tier(SlowHelm):
     """One release: its history, its Deployment, and the Helm that acts on it.
 
     Args:
@@ -64,17 +65,14 @@ class Tier:
         acts: What Helm was asked to do, in all tiers.
     """
 
-    clock: FakeClock
-    number: int
-    known_good: int
-    acts: list[str]
-    fails: str = ""
+    number: int = 0
+    known_good: int = 1
+    acts: list[str] = field(default_factory=list)
     template: str = "old"
     new: int = 0
     moved_at: float = 0.0
     metadata: dict[str, Any] = field(default_factory=dict)
     spec: dict[str, Any] = field(default_factory=lambda: {"replicas": REPLICAS, "strategy": STRATEGY})
-    busy: dict[str, tuple[float, Callable[[], None]]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.revisions = [Revision(self.known_good, ReleaseStatus.DEPLOYED, "gateway-1")]
@@ -101,10 +99,7 @@ class Tier:
 
     def settle(self) -> None:
         """Let Helm end what is over, and the controller replace what it would have by now."""
-        for role, (until, effect) in list(self.busy.items()):
-            if self.clock.time >= until:
-                effect()
-                self.busy[role] = (until, lambda: None)
+        super().settle()
         while self.clock.time - self.moved_at >= POD_SECONDS:
             self.moved_at += POD_SECONDS
             surge = int(self.spec["strategy"]["rollingUpdate"]["maxSurge"])
@@ -119,23 +114,6 @@ class Tier:
         number = self.revisions[-1].number + 1
         self.revisions.append(Revision(number, status, "gateway", description=description))
 
-    def history(self) -> tuple[Revision, ...]:
-        self.settle()
-        return tuple(self.revisions)
-
-    def started(self, role: str) -> Process | None:
-        return Process(1, 1, role) if role in self.busy else None
-
-    def running(self, process: Process) -> bool:
-        self.settle()
-        return process.log in self.busy and self.clock.time < self.busy[process.log][0]
-
-    def output(self, process: Process) -> str:
-        return self.fails
-
-    def stop(self, process: Process) -> None:
-        self.busy[process.log] = (self.clock.time, self.busy[process.log][1])
-
     def start_upgrade(self, chart: Any, *, labels: Mapping[str, str]) -> Process:
         assert str(chart.path) == f"{self.name}.tgz", "the chart of another tier"
         return self._begin("upgrade", "forward", lambda: self.write("new", "Upgrade complete"))
@@ -145,8 +123,7 @@ class Tier:
 
     def _begin(self, act: str, role: str, effect: Callable[[], None]) -> Process:
         self.acts.append(f"{self.name} {act}")
-        self.busy[role] = (self.clock.time + HELM_SECONDS, effect)
-        return Process(1, 1, role)
+        return self.begin(role, effect)
 
     def fleet(self) -> Fleet:
         """Return its Deployment and pods."""
@@ -259,7 +236,9 @@ class TwoTiers:
     out_of_order: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.tiers = tuple(Tier(self.clock, at, good, self.acts) for at, good in enumerate((4, 7)))
+        self.tiers = tuple(
+            Tier(self.clock, number=at, known_good=good, acts=self.acts) for at, good in enumerate((4, 7))
+        )
 
     def world(self) -> World:
         """Wire the engine's world, as a new process would."""
