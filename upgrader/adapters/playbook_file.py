@@ -84,21 +84,28 @@ class LoadedPlaybook:
     def settings(self, entry: SignalSettings | BalancerSettings) -> dict[str, Any]:
         """Return what the plugin of one signal or balancer is built from.
 
-        All its keys but ``kind``; durations are timedeltas, rates numbers a second, and each header from
-        the environment a `SecretStr`. A probe is given its ``name``, too, which no other one has, and
+        All its keys but ``kind``; durations are timedeltas, rates numbers a second, and what is named as
+        ``{env: VARIABLE}`` a `SecretStr`. A probe is given its ``name``, too, which no other one has, and
         counters that name no group those with a service.
         """
-        settings = entry.settings
+        settings: dict[str, Any] = _told(entry.settings, self.secrets)
         if isinstance(entry, EnvoyStats) and not entry.group:
             settings["group"] = _serving_groups(self.playbook)
         if isinstance(entry, Synthetic):
             probes = [one for one in self.playbook.signals if isinstance(one, Synthetic)]
             settings["name"] = probe_names(probes)[probes.index(entry)]
-            settings["headers"] = {
-                name: self.secrets[value.env] if isinstance(value, FromEnvironment) else value
-                for name, value in entry.headers.items()
-            }
         return settings
+
+
+def _told(value: Any, secrets: Mapping[str, SecretStr]) -> Any:
+    """Return a value of the playbook with each name of a variable in it replaced by what that holds."""
+    if isinstance(value, FromEnvironment):
+        return secrets[value.env]
+    if isinstance(value, Mapping):
+        return {key: _told(one, secrets) for key, one in value.items()}
+    if isinstance(value, list):
+        return [_told(one, secrets) for one in value]
+    return value
 
 
 def load(
@@ -301,11 +308,22 @@ def _variables(playbook: Playbook) -> Iterator[tuple[KeyPath, str]]:
     for number, release in enumerate(playbook.releases):
         for value, name in release.values.env.items():
             yield ("releases", number, "values", "env", value), name
-    probes = [(at, one) for at, one in enumerate(playbook.signals) if isinstance(one, Synthetic)]
-    for at, probe in probes:
-        for header, content in probe.headers.items():
-            if isinstance(content, FromEnvironment):
-                yield ("signals", at, "headers", header, "env"), content.env
+    entries: dict[str, Sequence[Any]] = {"signals": playbook.signals, "balancers": playbook.balancers}
+    for kind, ours in entries.items():
+        for at, entry in enumerate(ours):
+            yield from _named(entry.settings, (kind, at))
+
+
+def _named(value: Any, path: KeyPath) -> Iterator[tuple[KeyPath, str]]:
+    """Yield each variable that is named within a value of the playbook, and where."""
+    if isinstance(value, FromEnvironment):
+        yield (*path, "env"), value.env
+    elif isinstance(value, Mapping):
+        for key, one in value.items():
+            yield from _named(one, (*path, key))
+    elif isinstance(value, list):
+        for at, one in enumerate(value):
+            yield from _named(one, (*path, at))
 
 
 def _absent(playbook: Playbook, folder: Path, environ: Mapping[str, str]) -> Iterator[_Problem]:

@@ -158,7 +158,7 @@ def _play(stage: Stage, loaded: LoadedPlaybook, setting: Setting, stages: Stages
         details.append(f"exit {code}")
     back = None
     if setting.back and code == ExitCode.COMPLETED:
-        with stages.stage("upgrader rollback") as details:
+        with stages.stage("upgrader run, back" if is_beside else "upgrader rollback") as details:
             back = driver.drive_back()
             details.append(f"exit {back.exit_code}")
     with stages.stage("accounts"):
