@@ -66,7 +66,7 @@ class AcmeKeys(Strict):
 
     pool: Text
     token: FromEnvironment
-    accounts: list[dict[str, FromEnvironment]] = []
+    accounts: list[dict[str, FromEnvironment]]
 
 
 def load_acme(folder: Path, environ: dict[str, str]) -> LoadedPlaybook:
