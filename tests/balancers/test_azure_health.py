@@ -98,10 +98,18 @@ def test_both_vocabularies_of_the_gateway_are_understood(word: str, health: Heal
         ("Down", "Down_Probe_HttpStatusCodeError", Health.FAILING),
         ("Down", "Down_Probe_HttpEndpointUnreachable", Health.FAILING),
         ("Down", "Down_Platform_Whatever", Health.UNKNOWN),
+        ("Up", "Up_Platform", Health.UNKNOWN),
+        ("Down", "Down_Platform", Health.UNKNOWN),
+        ("Down", "NA", Health.UNPROVEN),
     ],
 )
 def test_a_rule_is_healthy_only_where_a_probe_succeeded(state: str, reason: str, health: Health) -> None:
     assert rule_backends(rule(("10.0.0.1", state, reason))).health == {"10.0.0.1": health}
+
+
+@pytest.mark.parametrize("reason", ["Up_Platform", "Down_Platform", "NA"])
+def test_a_reason_that_azure_documents_is_no_strange_word(reason: str) -> None:
+    assert rule_backends(rule(("10.0.0.1", reason.partition("_")[0], reason))).strange == ()
 
 
 def test_the_worst_of_a_pods_pools_counts_and_other_pools_do_not() -> None:
@@ -213,6 +221,15 @@ def test_what_went_wrong_is_said_in_azures_words_and_is_never_a_value(answer: An
 
     assert words in reading.error
     assert (dict(reading.values), reading.facts, reading.data_time) == ({}, (), None)
+
+
+def test_the_answer_of_a_question_takes_a_right_of_its_own() -> None:
+    """It is a resource of the subscription: a right on the gateway alone does not read it."""
+    bench = Bench(accepted(), refused(403, "AuthorizationFailed"))
+
+    reading = bench.look(times=2)
+
+    assert "Microsoft.Network/locations/operationResults/read (on the subscription)" in reading.error
 
 
 def test_a_look_at_another_address_is_never_made() -> None:

@@ -7,11 +7,14 @@ from typing import Any
 import pytest
 
 from tests.signals.fakes import FakeClock, FakeHttp, fleet, pod, ports
+from upgrader.adapters.gcp_compute import Budget, ComputeApi
+from upgrader.adapters.gcp_traffic import UrlMap
 from upgrader.balancers.gcp_neg import GcpTraffic, build
 from upgrader.errors import BalancerUnwilling
 from upgrader.model.backend_health import LOOKS_TO_BELIEVE
 from upgrader.model.fleet import Fleet, Side
 from upgrader.model.gcp_health import GATE
+from upgrader.model.gcp_url_map import Pair
 from upgrader.model.ports import Answer, Request
 from upgrader.model.reading import Reading, Weight
 
@@ -261,6 +264,45 @@ def test_a_call_that_failed_is_an_error_and_no_fact(answer: Answer, words: str) 
 
     assert words in reading.error
     assert (reading.facts, dict(reading.values), reading.data_time) == ((), {}, None)
+
+
+@pytest.mark.parametrize(
+    ("region", "service", "operations"),
+    [
+        (None, "compute.backendServices.get", "compute.globalOperations.list"),
+        ("europe-west1", "compute.regionBackendServices.get", "compute.regionOperations.list"),
+    ],
+    ids=["global", "regional"],
+)
+def test_regional_resources_have_rights_of_their_own(
+    region: str | None, service: str, operations: str
+) -> None:
+    http = FakeHttp({"https://": Answer(403, b'{"error": {"errors": [{"reason": "forbidden"}]}}')})
+    settings = {"project": "acme", "backend_service": "blue", "green": "green", "url_map": "front"}
+    balancer = build(settings | {"region": region}, replace(ports(http=http), token=lambda provider: "t"))
+    assert isinstance(balancer, GcpTraffic)
+
+    assert f"grant {service}" in balancer.read(BOTH).error
+    assert f"grant {operations}" in balancer.split().error
+
+
+@pytest.mark.parametrize(("path", "prefix"), [("global", "u"), ("regions/europe-west1", "regionU")])
+def test_who_may_not_change_the_url_map_is_told_all_it_takes(path: str, prefix: str) -> None:
+    bench = Bench(moves=True)
+    link = f"projects/acme/{path}/backendServices"
+    both = [{"backendService": f"{link}/{name}", "weight": 1} for name in ("blue", "green")]
+    bench.api.extra = {"defaultRouteAction": {"weightedBackendServices": both}}
+    bench.api.answers = {"PATCH": Answer(403, b'{"error": {"errors": [{"reason": "forbidden"}]}}')}
+    pair = Pair(f"{path}/backendServices/blue", f"{path}/backendServices/green")
+    api = ComputeApi("https://compute.googleapis.com", http=bench.api, token=None)
+    url_map = UrlMap(api, project="acme", path=f"{path}/urlMaps/front", pair=pair)
+
+    with pytest.raises(BalancerUnwilling) as caught:
+        url_map.move(0, Budget(bench.clock, 0.9))
+
+    use = "compute.backendServices.use" if path == "global" else "compute.regionBackendServices.use"
+    rights = f"compute.{prefix}rlMaps.get, compute.{prefix}rlMaps.update and {use}"
+    assert caught.value.remedy == f"grant {rights}"
 
 
 def test_no_credentials_is_an_error_with_what_to_do() -> None:

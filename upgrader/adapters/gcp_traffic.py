@@ -17,6 +17,18 @@ WRITE_SECONDS: Final = 2.0
 _UNDONE: Final = "status != DONE"
 
 
+def backend_services(path: str) -> str:
+    """Return what the API and IAM call backend services of a scope: regional ones have rights of their own.
+
+    Source: docs.cloud.google.com, gcloud reference, ``compute backend-services test-iam-permissions``,
+    2026-11-24.
+
+    Args:
+        path: From ``global/`` or ``regions/`` on.
+    """
+    return "backendServices" if path.startswith("global/") else "regionBackendServices"
+
+
 class UrlMap:
     """One URL map.
 
@@ -58,6 +70,9 @@ class UrlMap:
         """Set the weights in every place that names both, in one patch.
 
         Places that send past the weights hinder `split`, not this: the way back moves what can be moved.
+        Source of the rights: docs.cloud.google.com, Cloud Load Balancing audit logging (``urlMaps.patch``:
+        ``urlMaps.update``, ``backendServices.use``) and REST reference of ``regionUrlMaps.patch``
+        (``regionUrlMaps.get``, ``regionUrlMaps.update``), 2026-11-24.
 
         Raises:
             BalancerUnwilling: No place names both; or it was refused, overtaken or not answered.
@@ -65,7 +80,8 @@ class UrlMap:
         found = self._get(budget)
         if not read_routes(found, self._pair).ratios:
             raise BalancerUnwilling(self._unfit(Routes((), ())))
-        right = f"compute.{self._kind}.update and compute.backendServices.use"
+        use = f"compute.{backend_services(self._path)}.use"
+        right = f"compute.{self._kind}.get, compute.{self._kind}.update and {use}"
         body = patch(found, self._pair, green_ratio)
         if body.keys() == {"fingerprint"}:
             return

@@ -14,11 +14,11 @@ from typing import Any, Final
 
 from upgrader.errors import BalancerUnwilling
 
-EARLY_SECONDS: Final = 300.0
-"""So long before its end a token is replaced; Google's metadata server gives a new one from then on.
+EARLY_SECONDS: Final = 225.0
+"""So long before its end a token is replaced: earlier, Google's metadata servers still give the same one.
 
-Source: https://cloud.google.com/compute/docs/access/authenticate-workloads (cached until 5 minutes before the
-end), 2026-11-24.
+Source: google-auth 2.62.2, ``_helpers.REFRESH_THRESHOLD`` (the latest of these caches gives a token until
+four minutes before its end), 2026-11-24.
 """
 WAIT_SECONDS: Final = 0.5
 """How long a caller waits for the first token."""

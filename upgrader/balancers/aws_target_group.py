@@ -48,7 +48,8 @@ class AwsTargetGroup:
     """The balancer as a signal; see the module's text.
 
     It is read every 2 s, 3 calls at most: reads are 40 at once and 10 a second for the whole account and
-    region. Source: Elastic Load Balancing API reference, request throttling (2026-11-24).
+    region. Source: docs.aws.amazon.com/elasticloadbalancing/latest/userguide/elb-api-throttling.html
+    (2026-11-24).
     """
 
     interval_seconds = 2.0

@@ -40,7 +40,8 @@ from upgrader.model.reading import Fact, Reading, Weight
 
 DELAY_SECONDS: Final = 20 * 60.0
 """From an accepted change until every edge has it; for two at once it may be twice that. Source:
-learn.microsoft.com, Front Door's FAQ ("up to 20 minutes … back-to-back … approximately 40"), 2026-11-24."""
+Front Door's FAQ as of MicrosoftDocs/azure-docs commit d1e5b7f ("up to 20 minutes … Back-to-back …
+approximately 40"; before that it said 45 and 90), 2026-11-24."""
 SETTLE_SECONDS: Final = 5 * 60.0
 """Chosen by us: an ingress controller changes the gateway first, then its probes run, 30 s apart."""
 READ_SECONDS: Final = 0.9
@@ -62,8 +63,9 @@ class AzureHealth:
     """
 
     interval_seconds = 5.0
-    """A look is one call; Azure refills 10 writes (a POST is one) a second and subscription. Source:
-    learn.microsoft.com, "Understand how Azure Resource Manager throttles requests", 2026-11-24."""
+    """A look is one call; Azure refills 10 writes a second, by subscription, identity and region, and a POST
+    may be one. Source: learn.microsoft.com, "Understand how Azure Resource Manager throttles requests",
+    2026-11-24."""
     counts_requests = False
     compares_pods = False
     speaks_of_backends = True

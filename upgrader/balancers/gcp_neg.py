@@ -4,9 +4,10 @@ Health is had per NEG by ``networkEndpointGroups.listNetworkEndpoints``, which l
 no check has met yet, too. The calls of a look share one second; what there is no time for comes in the next
 look, and a round over all NEGs is judged once.
 
-Rate quotas are per project and minute, 1500 reads where nothing else is agreed, and others in the project
-spend them too: hence a look every 5 s.
-Source: https://cloud.google.com/compute/docs/api-rate-limits, 2026-11-24.
+Rate quotas are per project and minute, those of zonal and regional calls per region too, and
+``listNetworkEndpoints`` has one of its own; others in the project spend them as well: hence a look every 5 s.
+Source: https://docs.cloud.google.com/compute/docs/api-rate-limits (of 2026-04-14, which no longer says how
+large they are), 2026-11-24.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from typing import Any, Final
 from urllib.parse import quote, urlsplit
 
 from upgrader.adapters.gcp_compute import Budget, Call, ComputeApi
-from upgrader.adapters.gcp_traffic import UrlMap
+from upgrader.adapters.gcp_traffic import UrlMap, backend_services
 from upgrader.errors import BalancerUnwilling
 from upgrader.model.backend_health import Health, Intake, counted, worst
 from upgrader.model.balancing import LOOPBACK
@@ -42,7 +43,6 @@ LOOK_SECONDS: Final = 0.9
 """All calls of one look together."""
 SERVICES_SECONDS: Final = 60.0
 """So often the backend services are asked for their NEGs: a zone is seldom added."""
-_GET_SERVICE: Final = "compute.backendServices.get"
 _LIST_ENDPOINTS: Final = "compute.networkEndpointGroups.get"
 
 
@@ -147,7 +147,8 @@ class GcpNeg:
         for service in self._services:
             if service in self._asked_at and now - self._asked_at[service] < SERVICES_SECONDS:
                 continue
-            call = Call("backendServices.get", f"projects/{self._project}/{service}", _GET_SERVICE)
+            kind = backend_services(service)
+            call = Call(f"{kind}.get", f"projects/{self._project}/{service}", f"compute.{kind}.get")
             said = self._api.send(call, deadline_seconds=budget.next_seconds())
             try:
                 self._groups[service] = groups_of(said)

@@ -1,7 +1,7 @@
 """What AWS Elastic Load Balancing (v2) says of the targets of a target group, and what we make of it. Pure.
 
 Source: states, reasons and overrides are those of botocore 1.44.5, service ``elbv2`` (2015-12-01), shapes
-``TargetHealth`` and ``AdministrativeOverride``, and the API reference of DescribeTargetHealth (2026-11-24).
+``TargetHealth`` and ``AdministrativeOverride`` (2026-11-24).
 """
 
 from __future__ import annotations
@@ -36,8 +36,9 @@ SHIFTED: Final = ("zonal_shift_active", "zonal_shift_delegated_to_dns")
 GATE: Final = "target-health.elbv2.k8s.aws/"
 """How the load balancer controller's readiness gates begin; its webhook adds them when a pod is made.
 
-A pod is made without when the webhook fails. Source: aws-load-balancer-controller after v2.11.0: its webhook
-has failurePolicy Ignore (Helm chart, 2026-11-22).
+A pod is made without when the webhook fails. Source: since February 2025 it fails open
+(https://github.com/kubernetes-sigs/aws-load-balancer-controller/pull/4062), unless the chart's
+``podMutatorWebhookConfig.failurePolicy`` says else (/pull/4063); 2026-11-24.
 """
 _MINIMUM: Final = "target_group_health.unhealthy_state_routing.minimum_healthy_targets."
 _SHOWN: Final = 3
@@ -138,7 +139,8 @@ def fail_open(group: Group, targets: Sequence[Target]) -> tuple[Fact, ...]:
     """Say so when AWS sends traffic to unhealthy targets too, for want of healthy ones.
 
     That is counted over the whole group; AWS counts each zone where zones do not share targets.
-    Source: Elastic Load Balancing guides, "Target group health": routing failover (2026-11-24).
+    Source: docs.aws.amazon.com/elasticloadbalancing/latest/application/target-group-health.html, routing
+    failover ("in a zone"), and the attributes' texts in botocore 1.44.5 (2026-11-24).
 
     Args:
         group: The target group.

@@ -1,8 +1,10 @@
 """What an error of boto3 means for the operator: throttled, no right, no such thing, no answer. Pure.
 
 Errors are known by their code or by the name of their class, so that nothing of AWS is imported here.
-Source: botocore 1.44.5 (``exceptions``, ``elbv2``), "Common errors" of the Elastic Load Balancing API, and
-its "API request throttling" page: 40 calls at once and 10 a second for reads (2026-11-24).
+Source: botocore 1.44.5 (``exceptions``, ``elbv2``), and
+docs.aws.amazon.com/elasticloadbalancing/latest/userguide/elb-api-throttling.html: ``ThrottlingException``,
+"Rate exceeded", 40 calls at once and 10 a second for reads (2026-11-24). Codes that every AWS service may
+answer are from memory: docs/balancers.md, Not confirmed.
 """
 
 from __future__ import annotations

@@ -19,6 +19,10 @@ from upgrader.model.ports import Answer, Ports, Request
 PUBLIC: Final = "https://management.azure.com"
 OPERATION_SECONDS: Final = 120.0
 """A question that has no answer by then is asked anew; Azure answers in seconds, or tens of them."""
+ANSWERS_RIGHT: Final = "Microsoft.Network/locations/operationResults/read (on the subscription)"
+"""What the answer to a question takes. Source: learn.microsoft.com, "Manage Azure Load Balancer health
+status": the Location begins with ``/subscriptions/…/providers/Microsoft.Network/locations/``; 2026-11-24.
+"""
 
 
 class Unanswered(BalancerUnwilling):
@@ -111,7 +115,8 @@ class Question:
     """A question that Azure answers later: a POST, then looks at where it says the answer will be.
 
     Source: azure-mgmt-network 33.1.0, ``begin_backend_health``: 200, or 202 with ``Location`` and perhaps
-    ``Retry-After``, which is asked until it answers 200; 2026-11-24.
+    ``Retry-After``, which is asked until it answers 200; 2026-11-24. The answer is a resource of the
+    subscription, and reading it takes a right of its own: see `ANSWERS_RIGHT`.
 
     Args:
         arm: Whom to ask.
@@ -154,7 +159,7 @@ class Question:
         if self._clock.monotonic() < self._not_before:
             return None
         try:
-            where = Call("GET", self._where, self._call.action)
+            where = Call("GET", self._where, ANSWERS_RIGHT)
             return self._taken(self._arm.send(where, deadline_seconds=deadline_seconds))
         except Unanswered as error:
             self._where = self._where if error.why.may_pass else ""

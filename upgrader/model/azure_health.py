@@ -34,6 +34,10 @@ _RULE_WORDS: Final = {
     "up_admin": Health.UNKNOWN,
     "down_admin": Health.LEAVING,
     "down_probe_approachinghealthythreshold": Health.UNPROVEN,
+    # Azure's own infrastructure has trouble: its word proves nothing, and no release is to blame.
+    "up_platform": Health.UNKNOWN,
+    "down_platform": Health.UNKNOWN,
+    "na": Health.UNPROVEN,  # the probe has not met it yet
 }
 
 
@@ -85,6 +89,8 @@ def rule_backends(body: Mapping[str, Any]) -> Backends:
 def _rule_word(one: Mapping[str, Any]) -> str:
     """Return the reason, which says more than the state; where they disagree, both."""
     state, reason = str(one.get("state") or ""), str(one.get("reason") or "")
+    if reason.lower() == "na":
+        return reason
     return reason if reason.lower().startswith(f"{state.lower()}_") else f"{state or 'no state'} {reason}"
 
 

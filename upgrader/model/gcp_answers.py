@@ -1,7 +1,10 @@
 """What the Compute Engine API means when it refuses: throttled, no quota, no right, or down. Pure.
 
-Too many calls are answered 403, not 429, as missing rights are: only ``errors[].reason`` tells them apart.
-Source: https://cloud.google.com/compute/docs/api-rate-limits (403 ``rateLimitExceeded``), 2026-11-24.
+Too many calls are answered 403 (429 was seen too), as missing rights are: only ``errors[].reason`` tells them
+apart.
+Source: https://docs.cloud.google.com/compute/docs/api-rate-limits (403 ``rateLimitExceeded``, full again when
+the next minute begins) and https://github.com/midl-dev/tezos-on-gke/issues/7 (``accessNotConfigured``),
+2026-11-24. The other reasons are from memory: docs/balancers.md, Not confirmed.
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
 An endpoint is judged by the health that one backend service has of it, never by another's: the readiness
 gate of GKE takes any. No health at all of a whole NEG is not "healthy": it is not attached to a service that
 checks health, or no check has come to an end yet.
-Source: fields and enums of google-cloud-compute 1.57.0 (``NetworkEndpointWithHealthStatus``), 2026-11-24.
+Source: fields and enums of google-cloud-compute 1.57.0 (``HealthStatusForNetworkEndpoint``), 2026-11-24.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ GATE: Final = "cloud.google.com/load-balancer-neg-ready"
 OPEN_GATES: Final = ("LoadBalancerNegTimeout", "LoadBalancerNegWithoutHealthCheck")
 """Reasons by which the gate is True and proves nothing: ten minutes passed, or nobody checks health.
 
-Source: kubernetes/ingress-gce, pkg/neg/readiness (``negReadyTimedOutReason``,
-``negReadyUnhealthCheckedReason``), 2026-11-24.
+Source: kubernetes/ingress-gce, pkg/neg/readiness/reflector.go (``negReadyTimedOutReason``,
+``negReadyUnhealthCheckedReason``, ``unreadyTimeout``), 2026-11-24.
 """
 WORDS: Final = {
     "HEALTHY": Health.HEALTHY,

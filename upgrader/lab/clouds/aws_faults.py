@@ -1,7 +1,9 @@
 """Errors as AWS's query APIs write them, and the bucket of calls that throttles.
 
-Source: botocore 1.44.5, protocol ``query`` (``ErrorResponse``); Elastic Load Balancing API reference, common
-errors and request throttling (2026-11-24).
+Source: botocore 1.44.5, protocol ``query`` (``ErrorResponse``) and ``elbv2``
+(``TooManyUniqueTargetGroupsPerLoadBalancer``);
+docs.aws.amazon.com/elasticloadbalancing/latest/userguide/elb-api-throttling.html (2026-11-24). The other two
+are from memory: docs/balancers.md, Not confirmed.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """Error bodies as Azure's Resource Manager writes them.
 
-Source: learn.microsoft.com, "Understand how Azure Resource Manager throttles requests" (429, its words and
-Retry-After) and "Troubleshoot common Azure deployment errors" (codes), 2026-11-24.
+Source: learn.microsoft.com, "Understand how Azure Resource Manager throttles requests" (429 and Retry-After)
+and "Troubleshoot the SubscriptionRequestsThrottled error code"; 2026-11-24. ``QuotaExceeded``,
+``ServiceUnavailable`` and all words are from memory: docs/balancers.md, Not confirmed.
 """
 
 from __future__ import annotations

@@ -45,7 +45,8 @@ class Shape:
         scheme: ``loadBalancingScheme`` of the backend services; ``EXTERNAL`` is the classic one.
         page: Endpoints on one page, 1-500.
         operation_seconds: How long an operation runs until it is DONE, >= 0.
-        reads_per_minute: The rate quota of reads, refilled when a minute of the clock begins.
+        reads_per_minute: The rate quota of reads, refilled when a minute of the clock begins. Google counts
+            them by kind and region; 1500 was each one's size while its page said so.
     """
 
     project: str = "lab"
@@ -126,7 +127,16 @@ class Compute:
         self._minute = minute
         if self._reads > self._shape.reads_per_minute and not is_write:
             fault = Fault.THROTTLE
-        return struck(fault, right=f"compute.{right}", project=self._shape.project)
+        return struck(fault, right=self._right(right), project=self._shape.project)
+
+    def _right(self, right: str) -> str:
+        kind, _, verb = right.partition(".")
+        regional = {
+            "backendServices": "regionBackendServices",
+            "urlMaps": "regionUrlMaps",
+            "globalOperations": "regionOperations",
+        }
+        return f"compute.{regional.get(kind, kind) if self._shape.region else kind}.{verb}"
 
     def _service(self, name: str, **_: Any) -> Told:
         if name not in COLORS:

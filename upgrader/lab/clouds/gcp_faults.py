@@ -1,7 +1,9 @@
 """Error bodies as Google's APIs write them.
 
-Source: https://cloud.google.com/compute/docs/api-rate-limits (403 ``rateLimitExceeded``) and
-https://cloud.google.com/compute/docs/troubleshooting/troubleshooting-apis, 2026-11-24.
+Source: https://docs.cloud.google.com/compute/docs/api-rate-limits (403 ``rateLimitExceeded``); its words are
+those that the tests of hashicorp/terraform-provider-google have (``error_retry_predicates_test.go``), and
+``resourceNotReady`` that of https://github.com/hashicorp/terraform-provider-google/issues/13033; 2026-11-24.
+The other reasons and words are from memory: docs/balancers.md, Not confirmed.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 A change needs the fingerprint that was read; it is accepted at once, told as set at once, and its operation
 runs a while; the front's traffic follows after the view's delay. While an operation runs another change is
-refused, as Google does (``resourceNotReady``).
+refused, as Google does (400 ``resourceNotReady``; source: `upgrader.lab.clouds.gcp_faults`).
 """
 
 from __future__ import annotations
