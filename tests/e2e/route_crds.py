@@ -51,7 +51,8 @@ def istio() -> str:
 def gloo() -> list[dict[str, Any]]:
     """Return a stand-in for Gloo's definitions, which no package holds: what we write has its type.
 
-    Source of the types: solo-io/gloo ``install/helm/gloo/crds``, checked 2026-11. All else is let through.
+    What was tried stands in docs/balancers.md. Source of the types: solo-io/gloo ``install/helm/gloo/crds``,
+    checked 2026-11. All else is let through.
     """
     weight = {"type": "integer", "minimum": 0, "maximum": 4294967295, "nullable": True}
     destinations = {"type": "array", "items": _open({"weight": weight})}
