@@ -23,6 +23,7 @@ from upgrader.model.watching import Synthetic
 
 if TYPE_CHECKING:
     from upgrader.adapters.helm import HelmRelease
+    from upgrader.adapters.helm_local import Serving
     from upgrader.adapters.kube import KubeApi
 
 _OF_TRAFFIC = ("finest_ratio", "delay_seconds", "split", "move", "by_hand")
@@ -115,7 +116,13 @@ class Wiring:
             scope=self.kube.is_namespaced,
             redactor=self.flags.redactor,
             environment=self.flags.environ,
+            serving=self._serving,
         )
+
+    def _serving(self) -> Serving:
+        from upgrader.adapters.helm_local import Serving
+
+        return Serving(self.kube.server_version(), self.kube.served_kinds())
 
     def _direct(self, base: str) -> tuple[ProbeSpec, ...]:
         """Return every synthetic request of the playbook as it goes straight to a place."""

@@ -14,6 +14,7 @@ import pytest
 from tests.adapters.scripted_helm import HELP3, HELP4, HELP312, ScriptedHelm, helm_answers, history
 from tests.adapters.test_helm_archive import tgz
 from upgrader.adapters.helm import HelmRelease, Target
+from upgrader.adapters.helm_local import Serving
 from upgrader.adapters.helm_program import HelmProgram, Place
 from upgrader.adapters.helm_values import Values
 from upgrader.adapters.redaction import Redactor
@@ -144,6 +145,91 @@ def test_an_installation_beside_is_without_definitions_and_takes_over_a_kept_nam
     ]
     assert process.log.endswith("001-forward-install.log")
     assert json.loads((values / "known-good.json").read_text()) == {"replicas": 3}
+
+
+ROUTES = """
+kind: CustomResourceDefinition
+metadata: {name: routes.edge.dev}
+spec:
+  group: edge.dev
+  scope: Cluster
+  names: {kind: Route, plural: routes}
+  versions: [{name: v1, served: true, storage: true}, {name: v0, served: false}]
+"""
+TEMPLATED = """---
+# Source: gw/templates/all.yaml
+apiVersion: edge.dev/v1
+kind: Route
+metadata: {name: all}
+---
+# Source: gw/templates/proxy.yaml
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: proxy}
+---
+# Source: gw/templates/check.yaml
+apiVersion: batch/v1
+kind: Job
+metadata:
+  name: check
+  annotations: {helm.sh/hook: post-install}
+"""
+
+
+def beside(shell: ScriptedHelm, folder: Path, *, served: bool) -> tuple[HelmRelease, Chart]:
+    """Return a release whose chart brings a kind that is served, or not yet."""
+    pinned = replace(CHART, path=folder / "gw.tgz")
+    pinned.path.write_bytes(tgz({"Chart.yaml": "name: gw", "crds/routes.yaml": ROUTES}))
+    helm = program(shell, folder)
+    target = Target(helm.place, folder, "charts/gw", values=Values((), {"global.licence": "LICENCE"}))
+
+    def scope(api_version: str, kind: str) -> bool | None:
+        return {"Route": False if served else None}.get(kind, True)
+
+    serving = Serving("v1.37.2", ("v1", "v1/Pod"))
+    return HelmRelease(target, helm=helm, scope=scope, serving=lambda: serving), pinned
+
+
+@pytest.mark.parametrize("make", [helm4, helm3], ids=["helm 4", "helm 3"])
+def test_an_installation_of_kinds_that_its_definitions_bring_is_rendered_as_if_they_were_served(
+    make: Any, tmp_path: Path
+) -> None:
+    """Helm's own dry run answers "no matches for kind" of them, at once and for all."""
+    shell = make(template=TEMPLATED)
+    edge, pinned = beside(shell, tmp_path, served=False)
+
+    planned = edge.plan_install(pinned)
+
+    places = [(one["kind"], one["metadata"].get("namespace")) for one in planned.objects]
+    assert places == [("Route", None), ("Deployment", "gw")]
+    assert [one["metadata"]["name"] for one in planned.hooks] == ["check"]
+    assert planned.stable
+    values = tmp_path / "values"
+    assert shell.words() == [
+        *("template", "edge", str(pinned.path)),
+        *("--values", f"{values}/known-good.json", "--values", f"{values}/secrets.json"),
+        *("--kube-version", "v1.37.2"),
+        *("--api-versions", "edge.dev/v1", "--api-versions", "edge.dev/v1/Route"),
+        *("--api-versions", "v1", "--api-versions", "v1/Pod"),
+        *("--kubeconfig", "/kube/config", "--kube-context", "prod", "--namespace", "gw"),
+    ]
+
+
+def test_an_installation_whose_kinds_are_served_is_rendered_by_the_api_server(tmp_path: Path) -> None:
+    shell = helm4(install=json.dumps({"manifest": TEMPLATED, "hooks": []}))
+    edge, pinned = beside(shell, tmp_path, served=True)
+
+    edge.plan_install(pinned)
+
+    assert shell.words()[0] == "install"
+    assert "--dry-run=server" in shell.words()
+
+
+def test_what_helm_template_prints_in_place_of_yaml_is_helms_failure(tmp_path: Path) -> None:
+    edge, pinned = beside(helm4(template="WARNING: {{"), tmp_path, served=False)
+
+    with pytest.raises(ProgramFailed, match="where Helm's own answer belongs"):
+        edge.plan_install(pinned)
 
 
 @pytest.mark.parametrize("keeps", [True, False])

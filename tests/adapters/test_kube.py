@@ -52,6 +52,22 @@ def test_a_kind_that_was_not_served_is_looked_for_again() -> None:
     assert after is not None
 
 
+def test_what_is_served_is_told_as_templates_ask_for_it() -> None:
+    """The API of an extension may be down: then it is left out, as Helm does."""
+    groups = [{"versions": [{"groupVersion": name}]} for name in ("x.io/v1", "metrics.k8s.io/v1")]
+    kinds = [{"name": "routes", "kind": "Route"}, {"name": "routes/status", "kind": "Route"}]
+    server = (
+        ScriptedServer().on("GET", "/api", reply(versions=["v1"])).on("GET", "/apis", reply(groups=groups))
+    )
+    server.on("GET", "/apis/x.io/v1", reply(resources=kinds))
+    server.on("GET", "/apis/metrics.k8s.io/v1", reply(503))
+
+    assert api(server).served_kinds() == (
+        *("v1", "v1/ConfigMap", "v1/Namespace", "v1/Pod", "v1/Secret"),
+        *("x.io/v1", "x.io/v1/Route"),
+    )
+
+
 def test_a_cluster_wide_object_is_found_without_its_namespace() -> None:
     path = "/api/v1/namespaces/kube-system"
     server = ScriptedServer().on("GET", path, reply(metadata={"uid": "u-1"}))

@@ -61,6 +61,28 @@ KEPT = {**CRD, "metadata": {**CRD["metadata"], "annotations": {"helm.sh/resource
 ROUTE = an_object("edge.dev/v1", "Route", name="all")
 
 
+def _routes(*versions: str) -> dict[str, Any]:
+    """Return a definition of routes that serves these versions, the first one stored."""
+    found = [{"name": one, "served": True, "storage": one == versions[0], "schema": {}} for one in versions]
+    names = {"kind": "Route", "plural": "routes"}
+    return {**CRD, "spec": {"group": "edge.dev", "scope": "Namespaced", "names": names, "versions": found}}
+
+
+ROUTES, ROUTES_V2 = _routes("v1"), _routes("v1", "v2")
+ROUTE_V2 = {**ROUTE, "apiVersion": "edge.dev/v2"}
+ROUTE_UNSERVED = put(answers={("Route", "all"): (404, "the API server does not serve Route")})
+
+
+def defines(new: dict[str, Any], *, live: dict[str, Any] | None = None) -> Change:
+    """Put a definition into the target's ``crds/``, and perhaps one into the cluster."""
+
+    def bring(builder: SurveyBuilder) -> None:
+        builder.crds.append(deepcopy(new))
+        builder.live_crds += [deepcopy(live)] if live else []
+
+    return bring
+
+
 def brings(builder: SurveyBuilder) -> None:
     """The target chart defines routes."""
     builder.crds.append(CRD)
@@ -103,6 +125,31 @@ ROWS = (
     Row("rung-too-fine", "fine", None, canary()),
     Row("beside-not-asked", "nobody", WARN, canary(playbook("strategy.direct", {})), "would be clients"),
     Row("beside-not-asked", "asked", None, canary()),
+    Row(
+        "beside-crd-new",
+        "with resources of it",
+        INFO,
+        canary(defines(ROUTES), add(ROUTE, to="new")),
+        "routes.edge.dev: edge.dev/v1 is not served yet, and the step `crds` makes it first; "
+        "before that nobody can try Route all",
+    ),
+    Row("beside-crd-new", "without any", INFO, canary(defines(ROUTES)), "routes.edge.dev"),
+    Row(
+        "beside-crd-new",
+        "a further version",
+        INFO,
+        canary(defines(ROUTES_V2, live=ROUTES), add(ROUTE_V2, to="new")),
+        "edge.dev/v2 is not served yet, and the step `crds` makes it first; before that nobody can try Route",
+    ),
+    Row("beside-crd-new", "there", None, canary(defines(ROUTES, live=ROUTES), add(ROUTE, to="new"))),
+    Row("kind-unserved", "made first", None, canary(defines(ROUTES), add(ROUTE, to="new"), ROUTE_UNSERVED)),
+    Row(
+        "kind-unserved",
+        "another version",
+        BLOCK,
+        canary(defines(ROUTES), add(ROUTE_V2, to="new"), ROUTE_UNSERVED),
+    ),
+    Row("kind-unserved", "rolling", BLOCK, all_of(defines(ROUTES), add(ROUTE, to="new"), ROUTE_UNSERVED)),
     Row("beside-admission-unseen", "new", INFO, canary(exists=False), "namespace edge-green"),
     Row("beside-admission-unseen", "there", None, canary()),
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +45,51 @@ def playbook(name: str, folder: Path, **changes: Any) -> Path:
     file = folder / f"canary-{name}.yaml"
     file.write_text(json.dumps(book, indent=1, default=str))
     return file
+
+
+NEW_KIND = """
+apiVersion: apiextensions.k8s.io/v1
+kind: CustomResourceDefinition
+metadata: {name: edgeroutes.new.upgrader.dev}
+spec:
+  group: new.upgrader.dev
+  scope: Namespaced
+  names: {kind: EdgeRoute, plural: edgeroutes}
+  versions:
+    - name: v1
+      served: true
+      storage: true
+      schema:
+        openAPIV3Schema:
+          type: object
+          properties: {spec: {type: object, properties: {host: {type: string}}}}
+"""
+ONE_OF_IT = """
+apiVersion: new.upgrader.dev/v1
+kind: EdgeRoute
+metadata: {name: all}
+spec: {host: "{{ .Release.Name }}.example.com"}
+"""
+
+
+def with_a_new_kind(written: Path, folder: Path) -> Path:
+    """Let the new version of a playbook's chart define a kind in ``crds/`` and hold a resource of it.
+
+    Args:
+        written: The playbook; it is written anew.
+        folder: Where the charts go.
+    """
+    book = json.loads(written.read_text())
+    chart = book["releases"][0]["chart"]
+    for version in (chart["from"], chart["to"]):
+        source = Path(chart["ref"].replace("{version}", version))
+        shutil.copytree(source, folder / source.name)
+    new = folder / Path(chart["ref"].replace("{version}", chart["to"])).name
+    (new / "crds" / "edgeroutes.yaml").write_text(NEW_KIND)
+    (new / "templates" / "edge-route.yaml").write_text(ONE_OF_IT)
+    chart["ref"] = str(folder / Path(chart["ref"]).name)
+    written.write_text(json.dumps(book, indent=1))
+    return written
 
 
 def _merged(was: Any, change: Any) -> Any:

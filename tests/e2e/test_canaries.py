@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.canary_playbooks import entries, playbook
+from tests.e2e.canary_playbooks import entries, playbook, with_a_new_kind
 from tests.e2e.rehearsing import Operator, rehearsed, require_right, told
 from upgrader.errors import ExitCode
 
@@ -69,11 +69,15 @@ def test_errors_of_the_new_version_are_found_at_the_first_rung(operator: Operato
     assert operator.left() == []
 
 
-def test_a_canary_whose_process_was_killed_is_resumed(operator: Operator, tmp_path: Path) -> None:
-    operator.playbook = playbook("envoy", tmp_path, **QUICK)
+def test_a_canary_that_brings_a_kind_is_resumed_when_its_process_was_killed(
+    operator: Operator, tmp_path: Path
+) -> None:
+    """The API server serves the kind only once the step `crds` is done; the templates hold one of it."""
+    operator.playbook = with_a_new_kind(playbook("envoy", tmp_path, **QUICK), tmp_path)
 
     ended = rehearsed(operator, "--fault", "runner-killed")
 
     require_right(ended, ExitCode.COMPLETED)
     assert ended.report["clients"]["failed"] == 0, told(ended)
+    assert [step["id"] for step in ended.report["run"]["steps"]][:2] == ["crds", "install"]
     assert operator.left() == []

@@ -4,19 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from copy import deepcopy
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, cast
 
 import pytest
 
+from tests.checks.rows import add, all_checks
+from tests.checks.rows_beside import canary
 from tests.checks.rows_crds import NARROW, V1, V1_V2, webhook, widget, widgets
+from tests.flow.test_beside import Told
 from upgrader.errors import ProgramFailed, Refused
 from upgrader.flow.survey import survey
+from upgrader.model.findings import run_all
 from upgrader.model.fleet import Fleet
 from upgrader.model.manifests import labels_of
 from upgrader.model.playbook import Playbook
-from upgrader.model.plugins import Signal, Survey
+from upgrader.model.plugins import Color, Signal, Split, Survey
 from upgrader.model.ports import (
     Chart,
     Denied,
@@ -30,8 +34,17 @@ from upgrader.model.ports import (
     Revision,
 )
 from upgrader.model.reading import Reading
+from upgrader.strategies.canary import plan as canary_plan
 from upgrader.testing.fakes import FakeClock
-from upgrader.testing.surveys import NAMESPACE, an_object, deployment, good_objects, node, playbook_data
+from upgrader.testing.surveys import (
+    NAMESPACE,
+    SurveyBuilder,
+    an_object,
+    deployment,
+    good_objects,
+    node,
+    playbook_data,
+)
 
 S = ReleaseStatus
 CHART = Chart(Path("gateway.tgz"), "gateway", "1.11.30", "sha256:0")
@@ -128,6 +141,15 @@ class StoredHelm:
 
 
 @dataclass
+class OtherPlace(StoredHelm):
+    """The place beside; the chart is rendered for an installation there."""
+
+    def plan_install(self, chart: Chart) -> Rendered:
+        assert isinstance(self.planned, Rendered)
+        return self.planned
+
+
+@dataclass
 class CountingSignal:
     """A signal that says how often it was read."""
 
@@ -163,13 +185,16 @@ class Stage:
     signals: tuple[CountingSignal, ...] = ()
     clock: FakeClock = field(default_factory=FakeClock)
 
-    def survey(self, target_revision: int | None = None) -> Survey:
-        playbook = Playbook.read(self.playbook, plugins={"balancers": ["front"]})
+    def survey(self, target_revision: int | None = None, beside: OtherPlace | None = None) -> Survey:
+        book = Playbook.read(self.playbook, plugins={"balancers": ["front"]})
+        playbook = book.with_live(Color.BLUE) if beside else book
         unused: Any = None
         ports = Ports(self.clock, cast(Kube, self.kube), cast(Helm, self.helm), unused, unused, unused)
-        return survey(
-            playbook, ports, cast("tuple[Signal, ...]", self.signals), target_revision=target_revision
-        )
+        if beside:
+            ports = replace(ports, beside=cast(Helm, beside), traffic=Told(Split(0.0)))
+        signals = cast("tuple[Signal, ...]", self.signals)
+        live = Color.BLUE if beside else None
+        return survey(playbook, ports, signals, target_revision=target_revision, live=live)
 
 
 def test_a_release_that_is_not_there_is_refused_with_the_next_thing_to_do() -> None:
@@ -404,6 +429,25 @@ def test_what_shall_convert_objects_is_looked_at() -> None:
 
     assert service in near
     assert slices in near
+
+
+def test_resources_of_a_definition_that_comes_first_refuse_no_second_installation() -> None:
+    """The API server does not serve their kind before the step `crds`: that is told, and planned."""
+    builder = SurveyBuilder()
+    canary(add(widget("w", size=3), to="new"))(builder)
+    unserved = Denied(Ref("x/v1", "Widget", "edge", "w"), 404, "the API server does not serve Widget of x/v1")
+    stage = Stage(playbook=builder.playbook)
+    stage.kube.objects.append({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "edge-green"}})
+    stage.kube.refusals = {"w": unserved}
+
+    found = stage.survey(beside=OtherPlace([], {}, Rendered(tuple(builder.new)), brought=(widgets(V1),)))
+    said = {one.rule: one for one in run_all(found, all_checks().values())}
+    steps = [step.id for step in canary_plan(found, "r-1")]
+
+    assert found.dry_run[unserved.ref] == unserved
+    assert "kind-unserved" not in said
+    assert "Widget w" in said["beside-crd-new"].seen
+    assert steps[:2] == ["crds", "install"]
 
 
 def test_keys_of_values_that_the_chart_does_not_know_are_carried() -> None:

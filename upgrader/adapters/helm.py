@@ -18,6 +18,7 @@ from typing import Any
 
 from upgrader.adapters.helm_archive import definitions, opened, over
 from upgrader.adapters.helm_chart import ChartSource
+from upgrader.adapters.helm_local import Serving, brought, capability_arguments, parted, scope_with
 from upgrader.adapters.helm_manifest import Scope, as_sent, documents, rendered
 from upgrader.adapters.helm_program import READ_SECONDS, HelmProgram, Place
 from upgrader.adapters.helm_unknown import unknown_keys
@@ -66,17 +67,21 @@ class Target:
 class HelmRelease:
     """One release and its helm program; implements `upgrader.model.ports.Helm`."""
 
-    def __init__(self, target: Target, *, helm: HelmProgram, scope: Scope) -> None:
+    def __init__(
+        self, target: Target, *, helm: HelmProgram, scope: Scope, serving: Callable[[], Serving] | None = None
+    ) -> None:
         """Drive a release; `of` makes the helm program, too.
 
         Args:
             target: What the playbook says.
             helm: Calls helm for that release.
             scope: Tells which kinds live in namespaces.
+            serving: Tells what the API server serves; needed for `plan_install` only.
         """
         self._target = target
         self._helm = helm
         self._scope = scope
+        self._serving = serving or _unasked
         self._renderings: dict[int, Rendered] = {}
         self._crds: dict[str, tuple[Manifest, ...]] = {}
         self._values = ValuesFolder(
@@ -94,6 +99,7 @@ class HelmRelease:
         scope: Scope,
         redactor: Redactor,
         environment: Mapping[str, str],
+        serving: Callable[[], Serving] | None = None,
     ) -> HelmRelease:
         """Drive a release by the helm program on ``environment``'s PATH; secrets are read from it too."""
         helm = HelmProgram(
@@ -104,7 +110,7 @@ class HelmRelease:
             inherited=environment,
             hidden=tuple(target.values.env.values()),
         )
-        return cls(target, helm=helm, scope=scope)
+        return cls(target, helm=helm, scope=scope, serving=serving)
 
     def version(self) -> str:
         """Return the program's version, such as ``v4.3.1``; `Refused` when it is older than 3.12."""
@@ -139,11 +145,11 @@ class HelmRelease:
                 self._renderings[revision] = self._render(manifest, [hooks])
         return self._renderings[revision]
 
-    def _render(self, manifest: str, hooks: Sequence[str]) -> Rendered:
-        found = rendered(manifest, hooks, namespace=self._target.place.namespace, scope=self._scope)
+    def _render(self, manifest: str, hooks: Sequence[str], scope: Scope | None = None) -> Rendered:
+        place = self._target.place
+        found = rendered(manifest, hooks, namespace=place.namespace, scope=scope or self._scope)
         for item in found.objects + found.hooks:
             self._helm.redactor.add_kubernetes_secret(item)
-        place = self._target.place
         sent = (as_sent(item, release=place.name, namespace=place.namespace) for item in found.objects)
         return replace(found, objects=tuple(sent))
 
@@ -196,12 +202,29 @@ class HelmRelease:
         return self._rendered_twice(lambda: self._upgrade_arguments(chart))
 
     def plan_install(self, chart: Chart) -> Rendered:
-        """Render a new installation twice with ``--dry-run=server``; Helm refuses a name that is taken."""
-        return self._rendered_twice(lambda: self._install_arguments(chart))
+        """Render a new installation twice with ``--dry-run=server``; Helm refuses a name that is taken.
+
+        Where ``crds/`` brings kinds that are not served yet, it is rendered as if they were: `helm_local`.
+        """
+        coming = brought(self.crds(chart))
+        if all(self._scope(*what) is not None for what in coming):
+            return self._rendered_twice(lambda: self._install_arguments(chart))
+        serving = self._serving()
+        return _twice(lambda: self._rendered_here(chart, serving, coming))
 
     def _rendered_twice(self, arguments: Callable[[], list[str]]) -> Rendered:
-        first, second = self._dry_run(arguments), self._dry_run(arguments)
-        return replace(second, stable=first == second)
+        return _twice(lambda: self._dry_run(arguments))
+
+    def _rendered_here(
+        self, chart: Chart, serving: Serving, coming: Mapping[tuple[str, str], bool]
+    ) -> Rendered:
+        self._write_values()
+        values = [word for path in self._values.paths() for word in ("--values", str(path))]
+        asked = ["template", self._name, str(chart.path), *values, *capability_arguments(serving, coming)]
+        text = self._helm.read(asked, deadline_seconds=PLAN_SECONDS)
+        with self._helm.understood(asked[:3], text):
+            manifest, hooks = parted(text)
+            return self._render(manifest, hooks, scope_with(self._scope, coming))
 
     def _dry_run(self, arguments: Callable[[], list[str]]) -> Rendered:
         dry = "--dry-run=server" if self._helm.upgrade_flags.get("dry-run") else "--dry-run"
@@ -399,3 +422,13 @@ def upgrade_only(process: Process) -> Process:
     if process.log.endswith("-rollback.log"):
         raise ValueError("helm rollback must never be signalled")
     return process
+
+
+def _twice(render: Callable[[], Rendered]) -> Rendered:
+    """Render twice: what differs between two renderings is said to be unstable."""
+    first, second = render(), render()
+    return replace(second, stable=first == second)
+
+
+def _unasked() -> Serving:
+    raise TypeError("nobody said what the API server serves")

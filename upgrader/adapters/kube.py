@@ -19,7 +19,7 @@ from tenacity import (
 
 from upgrader.adapters.clock import SystemClock
 from upgrader.adapters.kube_answers import accepted, checked, refused
-from upgrader.adapters.kube_resources import Resource, guess_plural, one, root
+from upgrader.adapters.kube_resources import Resource, group_versions, guess_plural, kinds, one, root
 from upgrader.adapters.kube_rest import Connection, Reply, Request, RestTransport, Transport, connect
 from upgrader.adapters.kube_watch import KubeWatch
 from upgrader.errors import ClusterConflict, ClusterUnreachable, Refused
@@ -266,6 +266,25 @@ class KubeApi:
         """Tell whether a kind lives in namespaces; ``None`` when it is not served."""
         resource = self._resource(api_version, kind)
         return resource.namespaced if resource else None
+
+    def served_kinds(self) -> tuple[str, ...]:
+        """Return each ``group/version`` and ``group/version/Kind`` served, as Helm's templates ask for them.
+
+        A group whose own server does not answer is left out.
+        """
+        replies = {path: self._read(Request("GET", path)) for path in ("/api", "/apis")}
+        for path, reply in replies.items():
+            if not reply.ok:
+                raise refused(reply, "get", path)
+        versions = [one for reply in replies.values() for one in group_versions(reply.json())]
+        return tuple(name for one in versions for name in self._kinds_of(one))
+
+    def _kinds_of(self, api_version: str) -> tuple[str, ...]:
+        try:
+            reply = self._read(Request("GET", root(api_version)))
+        except ClusterUnreachable:
+            return ()
+        return (api_version, *kinds(api_version, reply.json())) if reply.ok else ()
 
     def _served(self, ref: Ref) -> Resource:
         resource = self._resource(ref.api_version, ref.kind)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 from urllib.parse import quote
 
 from upgrader.model.ports import Ref
@@ -61,3 +63,17 @@ def guess_plural(kind: str) -> str:
     if name.endswith("s"):
         return f"{name}es"
     return f"{name[:-1]}ies" if name.endswith("y") else f"{name}s"
+
+
+def group_versions(said: Mapping[str, Any]) -> Iterator[str]:
+    """Yield each group and version of what ``/api`` or ``/apis`` says."""
+    yield from said.get("versions") or ()
+    for group in said.get("groups") or ():
+        yield from (str(version["groupVersion"]) for version in group["versions"])
+
+
+def kinds(api_version: str, said: Mapping[str, Any]) -> Iterator[str]:
+    """Yield ``group/version/Kind`` for each kind that a group and version says it serves."""
+    yield from (
+        f"{api_version}/{one['kind']}" for one in said.get("resources") or () if "/" not in one["name"]
+    )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
+from upgrader.model import definitions
 from upgrader.model.denials import conflicting_fields, conflicting_managers
 from upgrader.model.plugins import Finding, Severity, Survey
 from upgrader.model.ports import Denied
@@ -43,12 +44,16 @@ _SOURCES: Mapping[str, str] = {
 
 
 def check(survey: Survey) -> Iterator[Finding]:
-    """Yield one finding for each object the API server would not take; for Jobs see `jobs`."""
-    coming = _kinds_coming(survey)
+    """Yield one finding for each object the API server would not take; for Jobs see `jobs`.
+
+    Of kinds that a step before the installation makes served, `beside` speaks.
+    """
+    coming, first = _kinds_coming(survey), definitions.coming(survey) if survey.beside else {}
     for answer in survey.dry_run.values():
         if not isinstance(answer, Denied) or is_job_change(answer):
             continue
-        if answer.status != 404 or answer.ref.kind not in coming:
+        is_coming = answer.ref.kind in coming or (answer.ref.api_version, answer.ref.kind) in first
+        if answer.status != 404 or not is_coming:
             rule = _rule(answer)
             yield Finding(rule, Severity.BLOCK, _seen(answer), _REMEDIES[rule], _SOURCES[rule])
     for answer in survey.dry_run_back.values():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from upgrader.model import manifests
+from upgrader.model import definitions, manifests
 from upgrader.model.plugins import Beside, Finding, Severity, Survey
 from upgrader.model.ports import Manifest, ReleaseStatus
 from upgrader.model.strategy import BlueGreen, Canary
@@ -18,6 +18,7 @@ RULES = {
     "beside-resources-go": "The old version holds custom resources: they go when it is retired.",
     "rung-too-fine": "The balancer cannot part traffic as finely as a rung of the playbook.",
     "beside-not-asked": "Nobody asks the new version before it gets traffic.",
+    "beside-crd-new": "A CRD of the chart's crds/ is new: it is made first, and its resources are untried.",
     "beside-admission-unseen": "The other namespace is not there yet: what its admission says is not known.",
 }
 _HELM = "https://helm.sh/docs/helm/helm_uninstall (read 2026-11-24)"
@@ -34,6 +35,7 @@ def check(survey: Survey) -> Iterable[Finding]:
     yield from _shared(survey)
     yield from _goes_with_the_old(survey)
     yield from _rungs(survey, survey.beside)
+    yield from _new_kinds(survey)
     if not survey.beside.exists:
         seen = f"namespace {survey.beside.namespace} is made by the run; its quotas and policies come with it"
         yield Finding("beside-admission-unseen", Severity.INFO, seen)
@@ -105,6 +107,23 @@ def _goes_with_the_old(survey: Survey) -> Iterator[Finding]:
         seen = f"{names}: what still needs them must find them in the new version's place"
         remedy = "see that the new version renders its own; others' custom resources are not touched"
         yield Finding("beside-resources-go", Severity.WARN, seen, remedy=remedy, source=_HELM)
+
+
+def _new_kinds(survey: Survey) -> Iterator[Finding]:
+    """Name each definition that is made first, and what waits for it; nobody could try those before."""
+    coming = definitions.coming(survey)
+    untried: dict[str, list[str]] = {name: [] for name in sorted(set(coming.values()))}
+    for one in (*survey.new.objects, *survey.new.hooks):
+        name = coming.get((str(one.get("apiVersion")), str(one.get("kind"))))
+        if name:
+            untried[name].append(f"{one['kind']} {one['metadata']['name']}")
+    for name, found in untried.items():
+        versions = ", ".join(sorted(what[0] for what, owner in coming.items() if owner == name))
+        seen = f"CRD {name}: {versions} is not served yet, and the step `crds` makes it first"
+        if found:
+            more = " …" if len(found) > 3 else ""
+            seen += f"; before that nobody can try {', '.join(found[:3])}{more}"
+        yield Finding("beside-crd-new", Severity.INFO, seen)
 
 
 def _rungs(survey: Survey, beside: Beside) -> Iterator[Finding]:

@@ -81,6 +81,25 @@ def to_apply(survey: Survey) -> tuple[str, ...]:
     return (*absent(survey), *(one.ref.name for one in ours))
 
 
+def coming(survey: Survey) -> Mapping[tuple[str, str], str]:
+    """Return the kinds that are served only once `to_apply` is done: ``(apiVersion, kind)`` → the CRD's name.
+
+    They are new, or new versions of what is live.
+    """
+    wanted = frozenset(to_apply(survey))
+    return {
+        (f"{one['spec']['group']}/{version}", str(one["spec"]["names"]["kind"])): name_of(one)
+        for one in survey.crds
+        if name_of(one) in wanted
+        for version in served(one) - _served_now(survey, name_of(one))
+    }
+
+
+def _served_now(survey: Survey, name: str) -> frozenset[str]:
+    live = survey.live_crds.get(name)
+    return served(live) if live else frozenset()
+
+
 def _pairs(survey: Survey) -> Iterator[Change]:
     held = by_ref(survey.new.objects)
     for new in survey.crds:

@@ -270,7 +270,10 @@ class Helm(Protocol):
         """Render the upgrade twice with ``--dry-run=server``; sends nothing to admission."""
 
     def plan_install(self, chart: Chart) -> Rendered:
-        """Render a new installation twice as a dry run; `ProgramFailed` where Helm would refuse it."""
+        """Render a new installation twice as a dry run; `ProgramFailed` where Helm would refuse it.
+
+        Kinds that the chart's ``crds/`` bring need not be served yet: they are applied before.
+        """
 
     def start_install(self, chart: Chart, *, labels: Mapping[str, str]) -> Process:
         """Start ``helm install`` without CRDs, in a session of its own, and return at once."""
