@@ -35,6 +35,13 @@ TABLES = ("_SILENT", "_UNREACHED", "_ANONYMOUS")
         ),
         (refusal("ExpiredToken", status=403), "credentials", "sign in"),
         (refusal("TargetGroupNotFound", "One or more not found"), "no such thing", "compare target_group"),
+        (
+            refusal("TooManyUniqueTargetGroupsPerLoadBalancer", "You've reached the limit"),
+            "refused elasticloadbalancing:DescribeRules for a quota .TooManyUnique.*: You've reached",
+            "ask for more of this quota",
+        ),
+        (refusal("TargetGroupAssociationLimit"), "for a quota", "Service Quotas"),
+        (refusal("RequestLimitExceeded"), "throttled", "40 at once"),
         (refusal("RuleNotFound"), "no such thing", "listener_rule"),
         (refusal("ServiceUnavailable", status=503), "trouble of its own", ""),
         (refusal("SomethingNew", status=500), "HTTP 500, SomethingNew", ""),

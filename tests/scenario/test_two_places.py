@@ -45,6 +45,7 @@ ENDS: dict[str, tuple[Callable[[], TwoPlaces], Phase]] = {
     "a balancer that throttles for a while": (troubled("throttled", since=5, until=15), Phase.COMPLETED),
     "a balancer that is silent for a while": (troubled("silent", since=5, until=15), Phase.COMPLETED),
     "a balancer that accepts and does nothing": (troubled("lies", since=5), Phase.PAUSED),
+    "a balancer that tells what it does not do": (troubled("pretends", since=16), Phase.PAUSED),
     "a balancer that refuses for good": (troubled("denied", since=5), Phase.PAUSED),
 }
 
@@ -107,6 +108,27 @@ def test_what_was_retired_comes_back_whole_before_it_gets_traffic() -> None:
 
     assert stage.old.asked == ["uninstall", "rollback 7"]
     assert stage.front.moves == [0.1, 0.5, 1.0, 0.0]
+
+
+def test_a_share_that_is_told_and_not_had_passes_no_gate() -> None:
+    """Also between two shares, where either side gets some traffic whatever the balancer does."""
+    stage = troubled("pretends", since=16)()
+
+    run = stage.run()
+
+    assert (run.step.id, stage.front.told, stage.front.green) == ("shift 2/3", 0.5, 0.1)
+    assert "100 of 1000 requests reached new pods, and 50 % is set" in run.reason
+
+
+def test_a_share_that_comes_late_is_waited_for() -> None:
+    stage = TwoPlaces()
+    stage.front.lag_seconds = 12.0
+
+    run = stage.run()
+
+    assert run.phase is Phase.COMPLETED
+    assert stage.seen.count("holding") >= 1
+    assert stage.front.moves == [0.1, 0.5, 1.0]
 
 
 def test_a_throttled_balancer_is_asked_at_a_modest_pace() -> None:

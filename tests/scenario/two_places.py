@@ -111,25 +111,35 @@ class Front:
     """The balancer: it does what it is told, unless its `trouble` says otherwise."""
 
     clock: FakeClock
-    green: float = 0.0
+    lag_seconds: float = 0.0
+    told: float = 0.0
     moves: list[float] = field(default_factory=list)
     asked: int = 0
     name: str = "front"
     finest_ratio: float = 0.001
     delay_seconds: float = 0.0
     trouble: Callable[[float], str] = lambda seconds: ""
+    _due: list[tuple[float, float]] = field(default_factory=list)
+
+    @property
+    def green(self) -> float:
+        """The share it really gives to green: that of the last move whose time has come."""
+        return next((one for at, one in reversed(self._due) if at <= self.clock.time), 0.0)
 
     def split(self) -> Split:
         why = self.trouble(self.clock.time - 1_000_000.0)
-        return Split(None, "timed out") if why == "silent" else Split(self.green)
+        return Split(None, "timed out") if why == "silent" else Split(self.told)
 
     def move(self, green_ratio: float) -> None:
         self.asked += 1
         why = self.trouble(self.clock.time - 1_000_000.0)
         if why in ("throttled", "silent", "denied"):
             raise BalancerUnwilling(f"the balancer said: {why}")
-        if why != "lies":
-            self.green = green_ratio
+        if why == "lies":
+            return
+        self.told = green_ratio
+        if why != "pretends":
+            self._due.append((self.clock.time + self.lag_seconds, green_ratio))
             self.moves.append(green_ratio)
 
     def by_hand(self, green_ratio: float) -> str:
@@ -165,7 +175,7 @@ class Counters:
         new, old = REQUESTS * ratio, REQUESTS * (1 - ratio)
         failures = new * self.stage.errors(now - 1_000_000.0)
         counts = Counts(int(new), int(failures), int(old), 0, 1.0)
-        values = {"new_requests": new, "old_requests": old, "green_ratio": ratio}
+        values = {"new_requests": new, "old_requests": old, "green_ratio": self.stage.front.told}
         return Reading(self.name, now, now, "script", window_seconds=1.0, counts=counts, values=values)
 
     def close(self) -> None:

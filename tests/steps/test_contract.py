@@ -119,7 +119,7 @@ class RetireRig(_TwoPlacesRig):
 
     def __init__(self) -> None:
         super().__init__(StepPlan("retire", "retire", Gate.SETTLE, {}, 60.0, 1.0))
-        self.stage.front.green = 1.0
+        self.stage.front.move(1.0)
         self.stage.new.revisions = [Revision(1, ReleaseStatus.DEPLOYED, "gateway-2")]
         self.stage.new.whole_at = 0.0
 

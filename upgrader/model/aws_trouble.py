@@ -39,6 +39,8 @@ _THROTTLED: Final = (
     "RequestThrottledException",
     "TooManyRequestsException",
 )
+_LIMITS: Final = ("LimitExceeded", "LimitExceededException", "AssociationLimit")
+"""How the codes of quotas end that do not begin with ``TooMany``. Source: botocore 1.44.5, ``elbv2``."""
 _DENIED: Final = ("AccessDenied", "AccessDeniedException", "UnauthorizedOperation", "OptInRequired")
 _NOT_WHO: Final = (
     "ExpiredToken",
@@ -122,11 +124,18 @@ def _answered(response: Mapping[str, Any], action: str) -> Trouble:
         return Trouble(f"AWS denied {action} ({words})", f"allow the IAM action {action}")
     if code in _NOT_WHO:
         return Trouble(f"AWS does not take the credentials for {action} ({words})", "sign in anew")
+    if code in _THEIRS or status >= 500:
+        return Trouble(f"AWS has trouble of its own with {action} (HTTP {status}, {words})", "")
+    return _refused(code, words, action)
+
+
+def _refused(code: str, words: str, action: str) -> Trouble:
     if code in _NOT_THERE:
         remedy = "compare target_group, green, listener_rule and region with what AWS lists"
         return Trouble(f"AWS knows no such thing in {action} ({words})", remedy)
-    if code in _THEIRS or status >= 500:
-        return Trouble(f"AWS has trouble of its own with {action} (HTTP {status}, {words})", "")
+    if code.startswith("TooMany") or code.endswith(_LIMITS):
+        what = f"AWS refused {action} for a quota ({words})"
+        return Trouble(what, "ask for more of this quota of Elastic Load Balancing in Service Quotas")
     return Trouble(f"AWS refused {action} ({words})", "")
 
 

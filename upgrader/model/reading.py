@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from enum import StrEnum
-from typing import Any
+from typing import Any, Final
 
 from upgrader.model.evidence import Counts
 
@@ -34,6 +34,10 @@ class Fact:
     weight: Weight
     rule: str
     text: str
+
+
+UNASKED: Final = "unasked_pods"
+"""The value that says how many pods a look did not ask, where it takes a sample of them."""
 
 
 @dataclass(frozen=True, slots=True)

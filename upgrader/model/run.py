@@ -7,11 +7,12 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from upgrader.errors import JournalDamaged
+from upgrader.model import following
 from upgrader.model.evidence import CeilingMeter, Counts, Meter
 from upgrader.model.phase import TERMINAL, Event, Phase, next_phase
 from upgrader.model.plugins import Color, Gate, StepPlan
 from upgrader.model.policy import BRAKE_EVIDENCE, LATE_READINGS, Policy
-from upgrader.model.reading import Reading
+from upgrader.model.reading import UNASKED, Reading
 from upgrader.model.record import RULE, SCHEMA, Kind, Record
 
 
@@ -51,6 +52,7 @@ class Run:
         latest: The last reading of each signal.
         good_at: When each signal last had usable data.
         gate_seconds: Seconds of good looks since the step was done, by counting signal.
+        following: Log odds since then that traffic has the share that was set, by counting signal.
         gate_since: Since when the gate has waited, holds included; anew after a resume.
         resumed_at: When a pause last ended.
         gated_share: The largest share of new pods of the current group that passed a gate or a hold, 0-1.
@@ -82,6 +84,7 @@ class Run:
     latest: Mapping[str, Reading] = field(default_factory=dict)
     good_at: Mapping[str, float] = field(default_factory=dict)
     gate_seconds: Mapping[str, float] = field(default_factory=dict)
+    following: Mapping[str, float] = field(default_factory=dict)
     gate_since: float = 0.0
     resumed_at: float = 0.0
     gated_share: float = 0.0
@@ -250,8 +253,20 @@ def _fold_reading(run: Run, record: Record) -> Run:
         _fed(run, reading.signal, counts),
         totals={**run.totals, reading.signal: total},
         gate_seconds={**run.gate_seconds, reading.signal: stood},
+        following=_follows(run, reading, counts),
     )
     return fed if fed.evidence < BRAKE_EVIDENCE else replace(fed, calm_since=record.at)
+
+
+def _follows(run: Run, reading: Reading, counts: Counts) -> Mapping[str, float]:
+    """Weigh the share that a balancer was set to, where all pods of both sides were read."""
+    name, parted = reading.signal, following.shares(run.steps[run.index - 1] if run.index else None, run.step)
+    is_whole = reading.complete and not reading.values.get(UNASKED)
+    if parted is None or not is_whole or not run.policy.signals[name].compares_pods:
+        return run.following
+    was, wanted = parted
+    odds = following.weighed(run.following.get(name, 0.0), counts, was=was, wanted=wanted)
+    return {**run.following, name: odds}
 
 
 def _fed(run: Run, signal: str, counts: Counts) -> Run:
@@ -283,7 +298,7 @@ def _fold_event(run: Run, record: Record) -> Run:
         new, wanted = new_pods(run)
         return replace(moved, gated_share=max(run.gated_share, new / wanted if wanted else 0.0))
     if event is Event.APPLIED:
-        return replace(moved, gate_seconds={}, gate_since=record.at)
+        return replace(moved, gate_seconds={}, following={}, gate_since=record.at)
     if event is Event.RESUMED:
         return replace(moved, gate_since=record.at, resumed_at=record.at)
     if event is Event.ADVANCED:

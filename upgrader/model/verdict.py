@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from upgrader.model.evidence import gate_seconds, time_to_see
+from upgrader.model.following import SURE
+from upgrader.model.phase import Phase
 from upgrader.model.plugins import Gate
 from upgrader.model.policy import DUE_REQUESTS, DUE_SECONDS, LATE_READINGS, PARTIAL_RATIO
 from upgrader.model.reading import Reading, Weight
@@ -113,6 +115,20 @@ def _doubt(run: Run, signal: str, reading: Reading | None, now: float) -> Judgem
     return None
 
 
+def _unfollowed(run: Run, signal: str, reading: Reading | None, now: float) -> Judgement | None:
+    """Traffic that does not have the share which the balancer tells as set: no gate passes on it."""
+    odds = run.following.get(signal, 0.0)
+    gating = run.phase is Phase.OBSERVING or (run.phase is Phase.HOLDING and run.came_from is Phase.OBSERVING)
+    if not gating or odds >= 0 or reading is None or reading.counts is None:
+        return None
+    new, both = reading.counts.new_requests, reading.counts.new_requests + reading.counts.old_requests
+    text = (
+        f"traffic does not follow the balancer: {new:.0f} of {both:.0f} requests reached new pods, "
+        f"and {100 * run.step.new_share:.4g} % is set"
+    )
+    return Judgement(signal, Verdict.TOO_LITTLE, text, holds=odds <= -SURE)
+
+
 def _ceiling(run: Run, signal: str, reading: Reading | None, now: float) -> Judgement | None:
     """With no old pod left, a failure rate above the ceiling is proof of its own."""
     meter = run.ceilings.get(signal)
@@ -123,7 +139,7 @@ def _ceiling(run: Run, signal: str, reading: Reading | None, now: float) -> Judg
     return Judgement(signal, Verdict.BREACH, text, holds=True)
 
 
-_RULES: tuple[_Rule, ...] = (_breach, _ceiling, _blind, _partial, _silent, _doubt)
+_RULES: tuple[_Rule, ...] = (_breach, _ceiling, _blind, _partial, _silent, _doubt, _unfollowed)
 
 
 def _stands(run: Run, signal: str, gate: Gate) -> Judgement | None:

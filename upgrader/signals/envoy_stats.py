@@ -26,7 +26,7 @@ from upgrader.model.fleet import Fleet, Pod, Side
 from upgrader.model.plugins import Signal
 from upgrader.model.ports import Answer, Clock, Endpoint, Ports, Sweep
 from upgrader.model.proxy_stats import FILTER, ProxyStats, Requests, read_stats, requests_of
-from upgrader.model.reading import Reading
+from upgrader.model.reading import UNASKED, Reading
 from upgrader.model.route_loss import RouteLoss
 
 PATH: Final = f"/stats?usedonly&filter={quote(FILTER, safe='')}"
@@ -160,12 +160,17 @@ class EnvoyStats:
             window_seconds=look.seconds,
             counts=counts,
             facts=(*self._config.facts(asked, now=self._clock.monotonic()), *self._routes.facts()),
-            values=_values(new, old, look, unread=len([1 for pod in expected if pod.uid in unread])),
+            values=_values(new, old, look, unread=len([1 for pod in expected if pod.uid in unread]))
+            | self._unasked(total - len(asked)),
             complete=not any(pod.uid in unread for pod in expected),
             unread_ratio=sum(pod.uid in unread for pod in expected) / max(1, len(expected)),
             unread_new=any(pod.uid in unread for pod in expected if pod.side is Side.NEW),
             due_requests=self._due_requests,
         )
+
+    def _unasked(self, count: int) -> dict[str, float]:
+        """Say how many pods were left out of a sample; one without an address is no part of any."""
+        return {UNASKED: float(count)} if count and self._sweep.reach != _WIDE else {}
 
     def _count_due(self, fleet: Fleet, look: Look, *, new: Requests, old: Requests) -> None:
         """Add what new pods should have had: by the balancer's share, else by their share of ready pods."""
