@@ -211,7 +211,7 @@ def rollback(
 def rehearse(
     playbook: PlaybookPath,
     fault: Annotated[
-        str, typer.Option(help="A drill: errors:20%, never-ready, upstream-outage ...", show_default=False)
+        str, typer.Option(help="A drill: errors:20%, never-ready, balancer-lies ...", show_default=False)
     ] = "",
     times: Annotated[int, typer.Option(min=1, help="How often.")] = 1,
     rate: Annotated[float, typer.Option(min=1, max=10_000, help="Requests a second.")] = 1_200,

@@ -132,6 +132,32 @@ def test_a_lie_moves_nothing() -> None:
     assert (bench.front.told, bench.view.green_ratio) == ([], None)
 
 
+def test_a_change_is_not_overtaken_by_an_older_one_that_lags() -> None:
+    bench = Bench()
+    bench.view.faults.read(b'{"fault": "lag", "seconds": 5}')
+    bench.view.move(1.0)
+    bench.view.faults.read(b"{}")
+    bench.view.move(0.0)
+
+    bench.after(3)
+    early = bench.view.green_ratio
+    bench.after(7)
+
+    assert (early, bench.view.green_ratio) == (None, 0.0)
+
+
+def test_a_fault_that_no_answer_shows_is_counted_where_it_met_somebody() -> None:
+    """A drill whose fault nobody met has proven nothing."""
+    bench = Bench()
+    for fault in (b'{"fault": "unknown"}', b'{"fault": "lie"}', b'{"fault": "throttle"}', b"{}"):
+        bench.view.faults.read(fault)
+        bench.view.faults.strike(is_write=True)
+        bench.view.move(1.0)
+        bench.view.seen(BLUE)
+
+    assert bench.view.faults.told()["met"] == {"unknown": 1, "lie": 1, "throttle": 1}
+
+
 def test_a_fault_meets_the_calls_it_is_set_on() -> None:
     faults = Faults()
     faults.read(b'{"fault": "throttle", "on": "write"}')

@@ -31,6 +31,13 @@ FIRST, SECOND = "roll proxies 1/2", "roll proxies 2/2"
         ("upstream-outage", ExitCode.COMPLETED),
         ("metrics-blind", ExitCode.PAUSED),
         ("runner-killed", ExitCode.COMPLETED),
+        ("balancer-throttled", ExitCode.COMPLETED),
+        ("balancer-times-out", ExitCode.COMPLETED),
+        ("balancer-lags", ExitCode.COMPLETED),
+        ("balancer-quota", ExitCode.PAUSED),
+        ("balancer-forbidden", ExitCode.PAUSED),
+        ("balancer-lies", ExitCode.PAUSED),
+        ("balancer-unknown-state", ExitCode.PAUSED),
     ],
 )
 def test_each_drill_promises_its_end(fault: str, code: ExitCode) -> None:

@@ -213,7 +213,7 @@ class AwsCloud:
             self._view.move(green / (blue + green))
 
     def _control(self, method: str, body: bytes) -> Response:
-        status, said = 200 if self._is_made else 503, json.dumps({"calls": dict(self._view.faults.calls)})
+        status, said = 200 if self._is_made else 503, json.dumps(self._view.faults.told())
         if method == "POST":
             try:
                 self._view.faults.read(body)

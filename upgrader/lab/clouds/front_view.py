@@ -12,7 +12,7 @@ from __future__ import annotations
 import json
 import threading
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -83,15 +83,21 @@ class Fault(StrEnum):
     """Tell a state of health that no schema has."""
 
 
+ANSWERED: Final = (Fault.THROTTLE, Fault.QUOTA, Fault.RIGHTS, Fault.ERROR, Fault.HANG)
+"""What a caller can tell from the answer; the others are silent."""
+
+
 @dataclass
 class Faults:
     """The one fault in force. Threads may ask and set it at once: it is replaced whole.
 
     Args:
         calls: How many calls came in, reads and writes, for tests of how often a client asks.
+        met: How often each fault met somebody, by its name: a call, a change, or a question for health.
     """
 
     calls: dict[str, int] = field(default_factory=lambda: {"read": 0, "write": 0})
+    met: Counter[str] = field(default_factory=Counter)
     _now: tuple[Fault | None, str, float] = (None, "all", 0.0)
 
     def read(self, body: bytes) -> None:
@@ -112,7 +118,21 @@ class Faults:
         kind = "write" if is_write else "read"
         self.calls[kind] += 1
         fault, on, _ = self._now
-        return fault if on in ("all", kind) else None
+        if on not in ("all", kind):
+            return None
+        if fault in ANSWERED:
+            self.met[fault] += 1
+        return fault
+
+    def note(self, *silent: Fault) -> None:
+        """Count it if one of these, which no answer shows, is in force: it has met a change or a question."""
+        fault = self._now[0]
+        if fault in silent:
+            self.met[fault] += 1
+
+    def told(self) -> dict[str, Any]:
+        """Return what the control path tells: how many calls came in, and how often each fault met one."""
+        return {"calls": dict(self.calls), "met": dict(self.met)}
 
     @property
     def seconds(self) -> float:
@@ -191,6 +211,7 @@ class FrontView:
 
     def seen(self, cluster: str) -> tuple[Seen, ...]:
         """Return the backends of one of `COLORS`, as they are told now; empty when there are none."""
+        self.faults.note(Fault.LAG, Fault.UNKNOWN)
         now, lag = self._clock(), self.faults.lag_seconds
         with self._lock:
             old = [look for look in self._looks if look.at <= now - lag]
@@ -202,14 +223,18 @@ class FrontView:
         return tuple(Seen(*place, standing) for place, standing in sorted(standings.items()))
 
     def move(self, green_ratio: float) -> None:
-        """Part traffic so after the delay; several changes come into force each in its time.
+        """Part traffic so after the delay; changes come into force in the order in which they were made.
 
         Args:
             green_ratio: 0-1.
         """
+        self.faults.note(Fault.LAG, Fault.LIE)
         if not self.faults.lies:
             due = self._clock() + self._pace.delay_seconds + self.faults.lag_seconds
             with self._lock:
+                due = max(
+                    [due, *(at for at, _ in self._waiting)]
+                )  # a later change is never overtaken by an older
                 self._waiting.append((due, green_ratio))
 
     @property

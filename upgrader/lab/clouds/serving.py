@@ -12,7 +12,7 @@ from typing import Any, Final
 from upgrader.lab.clouds.front_view import Faults
 
 CONTROL: Final = "/_lab/faults"
-"""POST sets the fault (`Faults.read`), GET tells how many calls came in; not part of any provider's API."""
+"""POST sets the fault (`Faults.read`), GET tells what came in (`Faults.told`); no provider has it."""
 LONGEST_BODY: Final = 1_000_000
 
 
@@ -90,7 +90,7 @@ def _controlled(answer: Callable[[Asked], Told], faults: Faults) -> Callable[[As
                 faults.read(asked.body)
             except (ValueError, AttributeError, TypeError) as error:
                 return Told(400, {"error": str(error)})
-        return Told(200, {"calls": dict(faults.calls)})
+        return Told(200, faults.told())
 
     return control
 

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Protocol
 
 from upgrader.adapters.playbook_file import LoadedPlaybook
 from upgrader.lab import layout
 from upgrader.lab.programs.upstream import ERRORS_KEY
-from upgrader.lab.rehearse.drills import OUTAGE_PERCENT, OUTAGE_SECONDS, Act
+from upgrader.lab.rehearse.drills import OUTAGE_PERCENT, OUTAGE_SECONDS, Act, Drill
+from upgrader.lab.rehearse.fronts import CloudFront
 from upgrader.lab.rehearse.journal import RunJournal
 from upgrader.lab.rehearse.stage import Stage
+from upgrader.lab.rehearse.troubles import Met, Trouble, met
 from upgrader.model.watching import EnvoyStats
 
 UPSTREAM_ADMIN_PORT = 19000
@@ -135,8 +137,63 @@ class Killing:
         """A dead process stays dead; the rehearsal resumes the run."""
 
 
-def act_of(act: Act, stage: Stage, loaded: LoadedPlaybook, kill: Callable[[], None]) -> InMidRun:
+class ApiTrouble:
+    """The balancer's API gets into trouble once the first share of the traffic, or batch, is in place.
+
+    Args:
+        cloud: The front whose API it is.
+        trouble: What it gets into.
+    """
+
+    def __init__(self, cloud: CloudFront, trouble: Trouble) -> None:
+        self._cloud = cloud
+        self._trouble = trouble
+        self._began: float | None = None
+        self._over = False
+        self._set_ratio = 0.0
+        self._sent: Mapping[str, int] = {}
+        self.met: Met | None = None
+        """What became of the traffic; known once `undo` was called."""
+
+    @property
+    def has_come(self) -> bool:
+        """Tell whether the run has met it."""
+        return self.met is not None and self.met.count > 0
+
+    def look(self, journal: RunJournal, now: float) -> str:
+        """Begin in the gate after the first share; end it in time where it passes."""
+        if self._began is None:
+            if not _done(journal, batch=0):
+                return ""
+            self._cloud.trouble(self._trouble.body)
+            self._began = now
+            self._set_ratio, self._sent = journal.share(journal.batches()[0]), self._cloud.sent()
+            return f"the balancer's API is in trouble now, {self._trouble.lasts}: {self._trouble.fault}"
+        lasts = self._trouble.for_seconds
+        if self._over or not lasts or now - self._began < lasts:
+            return ""
+        self._end()
+        return "the balancer's API is well again"
+
+    def undo(self) -> None:
+        """Tell what became of the traffic, and end the trouble where it still lasts."""
+        if self._began is None:
+            return
+        count = self._cloud.met().get(self._trouble.fault, 0)
+        self.met = met(self._sent, self._cloud.sent(), count=count, set_ratio=self._set_ratio)
+        if not self._over:
+            self._end()
+
+    def _end(self) -> None:
+        self._cloud.trouble("{}")
+        self._over = True
+
+
+def act_of(drill: Drill, stage: Stage, loaded: LoadedPlaybook, kill: Callable[[], None]) -> InMidRun:
     """Return the act of a drill, ready for its moment."""
+    if drill.trouble:
+        assert isinstance(stage.front, CloudFront), "refused before anything was started"
+        return ApiTrouble(stage.front, drill.trouble)
     release = loaded.playbook.release
     makers: dict[Act, Callable[[], InMidRun]] = {
         Act.NOTHING: Nothing,
@@ -146,7 +203,7 @@ def act_of(act: Act, stage: Stage, loaded: LoadedPlaybook, kill: Callable[[], No
         Act.BLIND: lambda: Blindness(lambda: shut_counters(stage, _stats_port(loaded))),
         Act.KILL_RUN: lambda: Killing(kill),
     }
-    return makers[act]()
+    return makers[drill.act]()
 
 
 def fail_upstream(stage: Stage, namespace: str, release: str, percent: int) -> None:

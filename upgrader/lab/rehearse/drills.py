@@ -9,6 +9,8 @@ from enum import StrEnum
 from typing import Any, Final
 
 from upgrader.errors import ExitCode, PlaybookInvalid
+from upgrader.lab.clouds.front_view import Fault
+from upgrader.lab.rehearse.troubles import Meets, Trouble
 from upgrader.model.phase import EXIT_CODES, Phase
 
 
@@ -19,6 +21,7 @@ class Act(StrEnum):
     FAIL_UPSTREAM = "the application fails for a while"
     BLIND = "the proxies' counters become unreadable"
     KILL_RUN = "the run's process is killed, then resumed"
+    TROUBLE = "the balancer's API is put into trouble"
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +35,7 @@ class Drill:
         values: Chart values of the new version that make it a bad one.
         playbook: Settings of the playbook that are changed, by top-level key.
         act: What is done in mid-run.
+        trouble: What the balancer's API is put into, for `Act.TROUBLE`.
     """
 
     name: str
@@ -40,6 +44,7 @@ class Drill:
     values: Mapping[str, Any] = field(default_factory=dict)
     playbook: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     act: Act = Act.NOTHING
+    trouble: Trouble | None = None
 
     @property
     def exit_code(self) -> ExitCode | None:
@@ -49,7 +54,7 @@ class Drill:
     @property
     def may_lose(self) -> bool:
         """Tell whether clients may lose something: where the version or the application is a bad one."""
-        return self.end is not Phase.COMPLETED or self.act is Act.FAIL_UPSTREAM
+        return self.trouble is None and (self.end is not Phase.COMPLETED or self.act is Act.FAIL_UPSTREAM)
 
     @property
     def changes_playbook(self) -> bool:
@@ -65,6 +70,20 @@ _PATIENT = {"blind": {"hold": "90s"}}
 _HASTY = {"blind": {"hold": "10s"}}
 _IMPATIENT = {"strategy": {"ready_within": "40s"}}
 """So that drills of what never comes do not take minutes."""
+
+
+def _troubled(name: str, says: str, trouble: Trouble) -> Drill:
+    """Return the drill of a cloud's API in trouble: what passes is waited for, what stays pauses the run."""
+    passes = trouble.for_seconds > 0
+    return Drill(
+        name,
+        says,
+        Phase.COMPLETED if passes else Phase.PAUSED,
+        playbook=_PATIENT if passes else _HASTY,
+        act=Act.TROUBLE,
+        trouble=trouble,
+    )
+
 
 PLAIN: Final = Drill("", "nothing", Phase.COMPLETED)
 DRILLS: Final = {
@@ -114,6 +133,41 @@ DRILLS: Final = {
             "`kill -9` of the run in the middle of a batch, then `upgrader resume`",
             Phase.COMPLETED,
             act=Act.KILL_RUN,
+        ),
+        _troubled(
+            "balancer-throttled",
+            "the balancer's API throttles every call for 20 s",
+            Trouble(Fault.THROTTLE, for_seconds=20.0),
+        ),
+        _troubled(
+            "balancer-times-out",
+            "the balancer's API answers nothing for 20 s",
+            Trouble(Fault.HANG, for_seconds=20.0, fault_seconds=20.0),
+        ),
+        _troubled(
+            "balancer-lags",
+            "for 60 s the balancer takes changes that traffic follows 60 s late, and tells health as late",
+            Trouble(Fault.LAG, Meets.MOVES, for_seconds=60.0, fault_seconds=60.0),
+        ),
+        _troubled(
+            "balancer-quota",
+            "the balancer's API refuses every change: a quota is used up",
+            Trouble(Fault.QUOTA, Meets.MOVES, on="write"),
+        ),
+        _troubled(
+            "balancer-forbidden",
+            "the balancer's API refuses every call: a right is missing",
+            Trouble(Fault.RIGHTS),
+        ),
+        _troubled(
+            "balancer-lies",
+            "the balancer's API accepts every change, tells it as set, and nothing moves",
+            Trouble(Fault.LIE, Meets.MOVES),
+        ),
+        _troubled(
+            "balancer-unknown-state",
+            "the balancer calls every backend a word that nobody knows",
+            Trouble(Fault.UNKNOWN, Meets.HEALTH),
         ),
     )
 }

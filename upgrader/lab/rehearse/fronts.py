@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 import os
 import shutil
 import sys
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 from upgrader.adapters.runtime_socket import ask
 from upgrader.errors import LabUnavailable, ProgramFailed, Refused
 from upgrader.lab import layout
+from upgrader.lab.clouds.serving import CONTROL
 from upgrader.lab.front import haproxy, traefik
 from upgrader.lab.front.bootstrap import CLUSTER, GREEN_CLUSTER, Address
 from upgrader.lab.rehearse.accounts import RETRIES, TAKEN
@@ -84,6 +86,11 @@ class EnvoyFront:
         retries = [count for name, count in told.items() if name.endswith(".upstream_rq_retry")]
         taken = {TAKEN: told[TAKEN]} if TAKEN in told else {}
         return taken | ({RETRIES: sum(retries)} if retries else {})
+
+    def sent(self) -> dict[str, int]:
+        """Return how many requests it has sent to each place, by the name of its cluster."""
+        told = self._told("^cluster[.][^.]+[.]upstream_rq_total$")
+        return {name.split(".")[1]: count for name, count in told.items()}
 
     def _told(self, pattern: str) -> dict[str, int]:
         text = self._stage.ask("GET", f"http://{FRONT_ADMIN}/stats?filter={pattern}")
@@ -158,10 +165,23 @@ class CloudFront(EnvoyFront):
     def healthy(self) -> int:
         """Return what the Envoy says, once the cloud answers too."""
         try:
-            self._stage.ask("GET", f"http://{self._cloud.listen}/_lab/faults")
+            self.met()
         except ProgramFailed:
             return 0
         return super().healthy()
+
+    def trouble(self, body: str) -> None:
+        """Put the API into a trouble (`upgrader.lab.clouds.front_view.Faults.read`); ``{}`` ends it."""
+        self._stage.ask("POST", self._control, body=body)
+
+    def met(self) -> dict[str, int]:
+        """Return how often each fault met somebody so far, by its name."""
+        told: dict[str, int] = json.loads(self._stage.ask("GET", self._control))["met"]
+        return told
+
+    @property
+    def _control(self) -> str:
+        return f"http://{self._cloud.listen}{CONTROL}"
 
 
 class HaproxyFront:

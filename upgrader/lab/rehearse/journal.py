@@ -51,6 +51,11 @@ class RunJournal:
         kinds = ("roll_batch", "shift_traffic")
         return [step["id"] for step in steps if step["kind"] in kinds and step["new_share"] > 0]
 
+    def share(self, step: str) -> float:
+        """Return the new version's share of the requests after a step, 0-1."""
+        steps = self.records[0]["body"]["steps"]
+        return next(float(one["new_share"]) for one in steps if one["id"] == step)
+
     def has_begun(self, step: str) -> bool:
         """Tell whether a step was begun."""
         return any(_is_begin(record) and record["step"] == step for record in self.records)

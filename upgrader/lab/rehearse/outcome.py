@@ -10,7 +10,9 @@ from typing import Any
 from upgrader.errors import ExitCode
 from upgrader.lab.rehearse.accounts import RETRIES, Books, Check, lost_streams
 from upgrader.lab.rehearse.drills import Drill
+from upgrader.lab.rehearse.troubles import Met
 from upgrader.lab.traffic.kinds import Kind
+from upgrader.model.phase import Phase
 from upgrader.report.summary import Summary, duration
 
 SCHEMA = 1
@@ -45,6 +47,7 @@ class Outcome:
         stage_seconds: How long each stage took.
         journal: The run's journal; ``None`` when it never began.
         back: The way back, where one was wished and the upgrade came to its end.
+        met: What became of the traffic while the balancer's API was in trouble, where it was.
     """
 
     drill: Drill
@@ -57,6 +60,7 @@ class Outcome:
     stage_seconds: Mapping[str, float]
     journal: Path | None
     back: Back | None = None
+    met: Met | None = None
 
     @property
     def is_as_named(self) -> bool:
@@ -68,12 +72,17 @@ class Outcome:
     def is_right(self) -> bool:
         """Tell whether the end is as named, all accounts agree, nothing is left or lost, and it was done."""
         kept = self.agrees and not self.left and not self.has_lost
-        return self.is_as_named and kept and self.has_come
+        return self.is_as_named and kept and self.has_come and not self.has_strayed
 
     @property
     def has_lost(self) -> bool:
         """Tell whether clients lost something though nothing was wrong with version and application."""
         return not self.drill.may_lose and self.books.lost > 0
+
+    @property
+    def has_strayed(self) -> bool:
+        """Tell whether traffic moved, on or back, though the run was to stay where it was."""
+        return self.drill.end is Phase.PAUSED and self.met is not None and not self.met.has_stayed
 
     @property
     def agrees(self) -> bool:
@@ -91,6 +100,7 @@ class Outcome:
             "expected_exit_code": None if expected is None else expected.value,
             "as_expected": self.is_as_named,
             "drilled": self.has_come,
+            "trouble": self.met and self.met.to_json(),
             "accounts_agree": self.agrees,
             "accounts": [
                 {"what": one.what, "numbers": {**one.numbers}, "agree": one.agrees} for one in self.checks
@@ -123,6 +133,7 @@ class Outcome:
         told = "not counted by this front balancer" if retries is None else f"{retries} by the front balancer"
         yield from _row("retries", [told])
         yield from _row("accounts", [check.sentence() for check in self.checks])
+        yield from _row("trouble", [self.met.sentence] if self.met else [])
         yield from _row("left", self._left())
         yield from _row("stages", [" · ".join(f"{k} {duration(v)}" for k, v in self.stage_seconds.items())])
         yield from _row("journal", [str(self.journal)] if self.journal else ["none: the run never began"])
@@ -140,6 +151,8 @@ class Outcome:
             books += ", AND SOMETHING IS LEFT BEHIND"
         if self.has_lost:
             books += f", BUT {self.books.lost:,} WERE LOST"
+        if self.has_strayed:
+            books += ", BUT TRAFFIC WAS MOVED"
         if not self.has_come:
             books += ", BUT THE MOMENT OF THE DRILL NEVER CAME"
         if self.drill.exit_code is None:

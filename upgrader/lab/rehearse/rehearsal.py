@@ -23,7 +23,7 @@ from upgrader.lab.entered import Entered
 from upgrader.lab.images import EVERY_IMAGE
 from upgrader.lab.rehearse.access_logs import read_rows
 from upgrader.lab.rehearse.accounts import Books, checks
-from upgrader.lab.rehearse.acts import InMidRun, act_of
+from upgrader.lab.rehearse.acts import ApiTrouble, InMidRun, act_of
 from upgrader.lab.rehearse.derived import derived, swapped
 from upgrader.lab.rehearse.drills import Drill
 from upgrader.lab.rehearse.fronts import require_front
@@ -33,6 +33,7 @@ from upgrader.lab.rehearse.outcome import Back, Outcome
 from upgrader.lab.rehearse.remains import Snapshot, left_behind, left_in_place
 from upgrader.lab.rehearse.stage import FAULT_VALUES, FOLDER, PLAYBOOK, Stage
 from upgrader.lab.rehearse.telling import Stages, Teller
+from upgrader.lab.rehearse.troubles import require_trouble
 from upgrader.lab.room import Room
 from upgrader.lab.traffic.kinds import Kind
 from upgrader.model.phase import EXIT_CODES, Phase
@@ -117,6 +118,8 @@ def require(loaded: LoadedPlaybook, drill: Drill) -> None:
             f"the drill {drill.name} sets fault.* values of the chart, and {values} has none",
             remedy="rehearse it with playbooks/demo.yaml, or give your chart such values",
         )
+    if drill.trouble:
+        require_trouble(drill.name, drill.trouble, loaded.playbook)
 
 
 def _has_faults(values: Path) -> bool:
@@ -176,6 +179,7 @@ def _play(stage: Stage, loaded: LoadedPlaybook, setting: Setting, stages: Stages
         books=books,
         checks=checks(books, summary.run if summary else None, loaded.playbook.release.chart.to_version),
         has_come=driver.act.has_come,
+        met=driver.act.met if isinstance(driver.act, ApiTrouble) else None,
         left=_left(before, after, beside, returned=returned, back=back) if is_over else (),
         stage_seconds=dict(stages.seconds),
         journal=journal.path,
@@ -205,7 +209,7 @@ class _Driver:
         self._setting = setting
         self._journal = journal
         self._teller = teller
-        self.act = act_of(setting.drill.act, stage, loaded, self._kill)
+        self.act = act_of(setting.drill, stage, loaded, self._kill)
         self._child: Entered | None = None
         self._killed = False
 

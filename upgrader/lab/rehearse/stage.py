@@ -227,13 +227,18 @@ class Stage:
         port = json.loads(self.room.run(asked).stdout)["spec"]["ports"][0]
         return str(port.get("name") or port["targetPort"])
 
-    def ask(self, method: str, *urls: str) -> str:
+    def ask(self, method: str, *urls: str, body: str = "") -> str:
         """Return what URLs inside the room answer.
+
+        Args:
+            method: ``GET`` or ``POST``.
+            urls: Asked one after the other.
+            body: Sent to each; empty for none.
 
         Raises:
             ProgramFailed: One did not answer well.
         """
-        command = _python("upgrader.lab.rehearse.inside", method, *urls)
+        command = _python("upgrader.lab.rehearse.inside", method, body, *urls)
         return self.room.run(command, environment=_environment()).stdout
 
     def access_counts(self) -> dict[str, Any]:
