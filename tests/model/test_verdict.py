@@ -57,6 +57,17 @@ def test_a_reading_is_judged(said: Reading | None, later: float, verdict: Verdic
     assert (found.verdict, found.holds) == (verdict, holds)
 
 
+def test_a_balancer_that_does_not_know_is_told_in_its_own_words() -> None:
+    """The operator at 03:00 looks for the provider's word, not for ours."""
+    doubt = Fact(Weight.HOLD, "backend-unknown", "gateways does not know the health of 2 of 4 pods")
+    word = Fact(Weight.NOTE, "unknown-health-word", "gateways calls endpoints REBALANCING")
+    other = Fact(Weight.NOTE, "session-affinity", "sessions stay")
+
+    found = judge(run_with(reading(facts=(doubt, word, other))), "envoy_stats", BEGAN, Gate.NONE)
+
+    assert found.reason == f"{doubt.text}; {word.text}"
+
+
 def test_a_gate_needs_three_times_what_it_takes_to_see_the_fault_it_rules_out() -> None:
     """At 1,000 requests/s and a tenth on new pods a fault of 20 % shows within seconds."""
     needed = needed_seconds(run_with(reading()), "envoy_stats", Gate.STAND)

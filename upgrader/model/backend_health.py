@@ -14,6 +14,10 @@ from upgrader.model.reading import Fact, Weight
 
 LOOKS_TO_BELIEVE: Final = 3
 """So many looks in a row without a healthy new backend are a fact; fewer may be one failed check."""
+UNKNOWN: Final = "backend-unknown"
+"""The rule of the doubt that `Intake.facts` tells when a balancer does not know how backends are."""
+WORDS: Final = ("unknown-health-word", "target-words")
+"""The rules of the notes that tell which words of its own it has for them."""
 
 
 class Health(StrEnum):

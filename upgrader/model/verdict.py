@@ -6,12 +6,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 
+from upgrader.model.backend_health import UNKNOWN, WORDS
 from upgrader.model.evidence import gate_seconds, time_to_see
 from upgrader.model.following import SURE
 from upgrader.model.phase import Phase
 from upgrader.model.plugins import Gate
 from upgrader.model.policy import DUE_REQUESTS, DUE_SECONDS, LATE_READINGS, PARTIAL_RATIO
-from upgrader.model.reading import Reading, Weight
+from upgrader.model.reading import Fact, Reading, Weight
 from upgrader.model.run import Run, new_pods
 
 FULL_LOOK_AHEAD_SECONDS = 1800.0
@@ -107,12 +108,18 @@ def _due_at_once(reading: Reading) -> float:
 def _doubt(run: Run, signal: str, reading: Reading | None, now: float) -> Judgement | None:
     facts = [fact for fact in reading.facts if fact.weight is Weight.HOLD] if reading else []
     if facts:
-        return Judgement(signal, Verdict.TOO_LITTLE, facts[0].text, holds=True)
+        return Judgement(signal, Verdict.TOO_LITTLE, _in_its_words(facts[0], reading), holds=True)
     meter = run.meters.get(signal)
     if meter is not None and meter.old_version_fails:
         side = "the old version" if run.policy.signals[signal].compares_pods else "the way past the gateway"
         return Judgement(signal, Verdict.TOO_LITTLE, f"{side} fails too: nothing can be compared", holds=True)
     return None
+
+
+def _in_its_words(fact: Fact, reading: Reading | None) -> str:
+    """Say a doubt; where a balancer does not know its backends, with the words it has for them."""
+    notes = reading.facts if reading and fact.rule == UNKNOWN else ()
+    return "; ".join((fact.text, *(note.text for note in notes if note.rule in WORDS)))
 
 
 def _unfollowed(run: Run, signal: str, reading: Reading | None, now: float) -> Judgement | None:
