@@ -132,18 +132,30 @@ def test_a_lie_moves_nothing() -> None:
     assert (bench.front.told, bench.view.green_ratio) == ([], None)
 
 
-def test_a_change_is_not_overtaken_by_an_older_one_that_lags() -> None:
+def test_a_lag_that_begins_takes_back_nothing_that_was_told() -> None:
+    """An API that is late stands still first; it does not go back to before the new pods were there."""
+    bench = Bench()
+    bench.after(3)
+    bench.front.clusters[BLUE] = {"10.0.0.1": {}}
+    told = bench.after(3)
+    bench.view.faults.read(b'{"fault": "lag", "seconds": 60}')
+
+    assert bench.after(3) == told == {"10.0.0.1": Standing.HEALTHY}
+
+
+def test_an_older_change_that_lags_never_takes_the_place_of_a_newer_one() -> None:
     bench = Bench()
     bench.view.faults.read(b'{"fault": "lag", "seconds": 5}')
     bench.view.move(1.0)
     bench.view.faults.read(b"{}")
     bench.view.move(0.0)
 
-    bench.after(3)
+    bench.after(1)
     early = bench.view.green_ratio
-    bench.after(7)
+    bench.after(9)
 
-    assert (early, bench.view.green_ratio) == (None, 0.0)
+    assert (early, bench.view.green_ratio) == (0.0, 0.0)
+    assert len(bench.front.told) == 1
 
 
 def test_a_fault_that_no_answer_shows_is_counted_where_it_met_somebody() -> None:

@@ -10,6 +10,7 @@ The front must have the clusters of `COLORS` behind a weighted route with runtim
 from __future__ import annotations
 
 import json
+import math
 import threading
 import time
 from collections import Counter, deque
@@ -76,7 +77,7 @@ class Fault(StrEnum):
     HANG = "hang"
     """Answer nothing for ``seconds``; the call has no effect."""
     LAG = "lag"
-    """Tell health as it was ``seconds`` ago, and move traffic that much later."""
+    """Tell health ``seconds`` late, and move traffic that much later."""
     LIE = "lie"
     """Accept a change, tell it as set, and move nothing."""
     UNKNOWN = "unknown"
@@ -194,6 +195,7 @@ class FrontView:
         self._clock = clock
         self._looks: deque[_Look] = deque()
         self._left: dict[str, dict[tuple[str, int], float]] = {name: {} for name in COLORS}
+        self._told_at = -math.inf
         self._waiting: list[tuple[float, float]] = []
         self._green_ratio: float | None = None
         self._is_told = True
@@ -212,18 +214,21 @@ class FrontView:
     def seen(self, cluster: str) -> tuple[Seen, ...]:
         """Return the backends of one of `COLORS`, as they are told now; empty when there are none."""
         self.faults.note(Fault.LAG, Fault.UNKNOWN)
-        now, lag = self._clock(), self.faults.lag_seconds
         with self._lock:
-            old = [look for look in self._looks if look.at <= now - lag]
+            # What comes late is not taken back either: nothing older is told than was told before.
+            self._told_at = at = max(self._told_at, self._clock() - self.faults.lag_seconds)
+            old = [look for look in self._looks if look.at <= at]
             look = old[-1] if old else self._looks[0] if self._looks else None
             standings = dict(look.clusters.get(cluster, {})) if look else {}
-            for place, at in self._left[cluster].items():
-                if place not in standings and now - lag - at < self._pace.drain_seconds:
+            for place, left_at in self._left[cluster].items():
+                if place not in standings and at - left_at < self._pace.drain_seconds:
                     standings[place] = Standing.LEAVING
         return tuple(Seen(*place, standing) for place, standing in sorted(standings.items()))
 
     def move(self, green_ratio: float) -> None:
-        """Part traffic so after the delay; changes come into force in the order in which they were made.
+        """Part traffic so after the delay; several changes come into force each in its time.
+
+        One that would come later than a newer one never comes.
 
         Args:
             green_ratio: 0-1.
@@ -232,9 +237,7 @@ class FrontView:
         if not self.faults.lies:
             due = self._clock() + self._pace.delay_seconds + self.faults.lag_seconds
             with self._lock:
-                due = max(
-                    [due, *(at for at, _ in self._waiting)]
-                )  # a later change is never overtaken by an older
+                self._waiting = [one for one in self._waiting if one[0] <= due]
                 self._waiting.append((due, green_ratio))
 
     @property
