@@ -134,7 +134,7 @@ class Front:
         self.asked += 1
         why = self.trouble(self.clock.time - 1_000_000.0)
         if why in ("throttled", "silent", "denied"):
-            raise BalancerUnwilling(f"the balancer said: {why}")
+            raise BalancerUnwilling(f"the balancer said: {why}", remedy="ask for the right")
         if why == "lies":
             return
         self.told = green_ratio

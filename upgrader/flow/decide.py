@@ -116,7 +116,8 @@ def _unanswered(run: Run, now: float) -> list[Judgement]:
     if not (applying and run.step.patient) or waited <= run.step.deadline_seconds:
         return []
     why = facts.get("waits_for") or "it is not there yet"
-    return [Judgement(run.step.id, Verdict.UNAVAILABLE, f"not done after {waited:.0f} s: {why}", holds=True)]
+    text = f"{run.step.id} is not done after {waited:.0f} s: {why}"
+    return [Judgement(run.step.id, Verdict.UNAVAILABLE, text, holds=True)]
 
 
 def _least(run: Run) -> float:

@@ -105,7 +105,7 @@ def _ask(scene: Scene, wanted: float, *, act: str) -> Progress | None:
     try:
         traffic.move(wanted)
     except BalancerUnwilling as error:
-        facts = {f"{act}refused_at": now, "waits_for": str(error)}
+        facts = {f"{act}refused_at": now, "waits_for": "; ".join(filter(None, (error.what, error.remedy)))}
     return Progress(False, facts["waits_for"], facts=facts)
 
 
