@@ -1,6 +1,7 @@
 """A cloud's API gets into trouble in the middle of a canary: it is waited for or held, and nothing is lost.
 
 Each drill meets the run in the gate after its first share: further on and back are both wrong then.
+Troubles that stay are in a file of their own: each file has a worker to itself.
 """
 
 from __future__ import annotations
@@ -19,22 +20,12 @@ pytestmark = [pytest.mark.lab, pytest.mark.timeout(300)]
 
 QUICKLY = {**QUICK, "gate": {"stand": "4s"}}
 """A gate stands longer than it takes to reach into the room and begin the trouble."""
-THREE = {"rungs": ["10%", "50%", "100%"]}
-"""Between two shares either side gets some traffic, whatever a balancer tells."""
-
 PASSING = {
     ("gcp", "balancer-throttled"): "is throttled (HTTP 403 rateLimitExceeded",
     ("aws", "balancer-times-out"): "AWS did not answer elasticloadbalancing:",
     ("azure", "balancer-lags"): "",
 }
 """What is said while it lasts; a change that comes late may be waited for without a word."""
-STAYING: dict[tuple[str, str], tuple[str, ...]] = {
-    ("gcp", "balancer-forbidden"): ("HTTP 403 forbidden", "Required 'compute.", "grant compute."),
-    ("gcp", "balancer-lies"): ("traffic does not follow the balancer", "50 % is set"),
-    ("aws", "balancer-unknown-state"): ("resting",),
-    ("azure", "balancer-quota"): ("QuotaExceeded", "ask for a higher quota"),
-}
-"""What the run says when it pauses: what happened, in the provider's word, and what to ask for."""
 
 
 def rehearse_in_trouble(operator: Operator, folder: Path, cloud: str, fault: str, **changes: Any) -> Ended:
@@ -49,7 +40,7 @@ def require_met(ended: Ended) -> None:
     assert ended.report["clients"]["sent"] > 5_000, told(ended)
 
 
-@pytest.mark.parametrize(("cloud", "fault"), PASSING, ids=" ".join)
+@pytest.mark.parametrize(("cloud", "fault"), PASSING, ids=map(" ".join, PASSING))
 def test_a_trouble_that_passes_is_waited_for(
     operator: Operator, tmp_path: Path, cloud: str, fault: str
 ) -> None:
@@ -61,27 +52,6 @@ def test_a_trouble_that_passes_is_waited_for(
     assert shares(run) == pytest.approx(SHARES, abs=0.001)
     assert PASSING[cloud, fault] in " ".join(turn["reason"] for turn in run["turns"]), told(ended)
     assert "rolling_back" not in [turn["phase"] for turn in run["turns"]]
-    assert operator.left() == []
-
-
-@pytest.mark.parametrize(("cloud", "fault"), STAYING, ids=" ".join)
-def test_a_trouble_that_stays_pauses_the_run_where_it_is(
-    operator: Operator, tmp_path: Path, cloud: str, fault: str
-) -> None:
-    changes = {"strategy": THREE} if fault == "balancer-lies" else {}
-
-    ended = rehearse_in_trouble(operator, tmp_path, cloud, fault, **changes)
-
-    require_right(ended, ExitCode.PAUSED)
-    require_met(ended)
-    run, trouble = ended.report["run"], ended.report["trouble"]
-    assert [turn["phase"] for turn in run["turns"]] == ["holding", "paused"], told(ended)
-    for word in STAYING[cloud, fault]:
-        assert word in run["reason"], told(ended)
-    assert trouble["set_ratio"] == pytest.approx(0.1, abs=0.001)
-    assert trouble["requests"] > 2_000
-    assert trouble["new_requests"] / trouble["requests"] == pytest.approx(0.1, abs=0.03)
-    assert trouble["share_stayed"]
     assert operator.left() == []
 
 
