@@ -10,7 +10,15 @@ import uuid
 
 import pytest
 
-from tests.e2e.rehearsing import END_SECONDS, Ended, Operator, rehearsed, require_right, told
+from tests.e2e.rehearsing import (
+    END_SECONDS,
+    Ended,
+    Operator,
+    rehearsed,
+    require_right,
+    require_slack,
+    told,
+)
 from upgrader.errors import ExitCode
 
 pytestmark = [pytest.mark.lab, pytest.mark.timeout(420)]
@@ -30,6 +38,7 @@ def test_a_good_upgrade_loses_no_request_and_tells_no_secret(operator: Operator)
     ended = Ended(process.returncode, json.loads(out.splitlines()[-1]), said)
     require_right(ended, ExitCode.COMPLETED)
     assert ended.report["clients"]["failed"] == 0, told(ended)
+    require_slack(ended, "roll proxies 2/2")
     assert any("upgrader.cli run" in command for command in seen)
     assert not [command for command in seen if operator.key in command]
     assert operator.key not in out + said

@@ -168,8 +168,9 @@ def test_a_share_that_cannot_be_read_for_a_moment_is_what_it_was() -> None:
     """Else the end of a canary's old place would be held by one failed look."""
     departures = Departures("front")
     departures.look(seen(SERVES, new_ratio=1.0), {"10.0.0.1": H}, now=0.0)
+    departures.look(seen(SERVES), {"10.0.0.1": H}, now=1.0)
 
-    facts = [departures.look(seen(GONE), {"10.0.0.1": H}, now=float(now)) for now in (1, 2, 3)]
+    facts = [departures.look(seen(GONE), {"10.0.0.1": H}, now=float(now)) for now in (2, 3, 4)]
 
     assert facts == [(), (), ()]
 

@@ -170,6 +170,7 @@ def test_the_next_batch_waits_until_each_new_pod_has_answered() -> None:
     assert ("no traffic", "envoy_stats: no traffic yet on 1 of 1 new pods: new-1") in [
         (verdict, why.partition(";")[0]) for verdict, why in stage.verdicts()
     ]
+    assert not any("seen by" in str(line["step"]) for line in stage.journal.records()), "told twice"
 
 
 def test_a_pod_that_ended_before_it_was_let_go_of_pauses_the_run_and_a_resume_accepts_it() -> None:
