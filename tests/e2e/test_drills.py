@@ -7,9 +7,11 @@ import os
 import signal
 import time
 import uuid
+from pathlib import Path
 
 import pytest
 
+from tests.e2e.canary_playbooks import rolling
 from tests.e2e.rehearsing import (
     END_SECONDS,
     Ended,
@@ -45,6 +47,21 @@ def test_a_good_upgrade_loses_no_request_and_tells_no_secret(operator: Operator)
     files = [path for path in operator.home.rglob("*") if path.is_file()]
     assert any(path.name == "journal.jsonl" for path in files)
     assert not [path for path in files if operator.key.encode() in path.read_bytes()]
+    assert operator.left() == []
+
+
+def test_before_a_cloud_a_batch_is_replaced_when_the_cloud_has_let_its_pods_go(
+    operator: Operator, tmp_path: Path
+) -> None:
+    """Google's API, imitated, is asked each 5 s: the slack is known to within that."""
+    quick = {"limits": {"error_ratio": {"tolerate": "0.1%", "exclude": "50%"}}, "gate": {"stand": "2s"}}
+    operator.playbook = rolling("gcp", tmp_path, bake="20s", **quick)
+
+    ended = rehearsed(operator)
+
+    require_right(ended, ExitCode.COMPLETED)
+    assert ended.report["clients"]["failed"] == 0, told(ended)
+    require_slack(ended, "roll proxies 2/2")
     assert operator.left() == []
 
 
