@@ -173,6 +173,16 @@ def test_the_next_batch_waits_until_each_new_pod_has_answered() -> None:
     assert not any("seen by" in str(line["step"]) for line in stage.journal.records()), "told twice"
 
 
+def test_a_new_pod_that_never_answers_pauses_the_run_with_its_name() -> None:
+    stage = Draining(answers=1e6)
+
+    run = stage.run()
+
+    assert run.phase is Phase.PAUSED
+    assert run.reason.startswith(f"the gate after {BATCH} has not passed in 3")
+    assert run.reason.endswith(" s: envoy_stats: no traffic yet on 1 of 1 new pods: new-1")
+
+
 def test_a_pod_that_ended_before_it_was_let_go_of_pauses_the_run_and_a_resume_accepts_it() -> None:
     """It says what to do, and never blames the new version."""
     stage = Draining(let_go=9.0, gone=2.0)
