@@ -112,7 +112,7 @@ def rolling(name: str, folder: Path, **changes: Any) -> Path:
     written |= {"balancers": balancers, "lab": written.get("lab", {}) | said["lab"]}
     written |= {key: _merged(written.get(key), value) for key, value in changes.items()}
     values = folder / "drain.yaml"
-    values.write_text(json.dumps({"proxy": {"drain": {"interval": 5, "threshold": 2}}}))
+    values.write_text(json.dumps({"proxy": {"drain": {"interval": 5, "threshold": 2, "longestRequest": 1}}}))
     book = derived(written, folder=ROLLING.parent, changes={}, values=str(values))
     file = folder / f"rolling-{name}.yaml"
     file.write_text(json.dumps(book, indent=1, default=str))
