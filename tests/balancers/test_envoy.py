@@ -251,3 +251,29 @@ def test_the_cluster_is_asked_for_exactly() -> None:
     bench.balancer.read(BOTH)
 
     assert bench.http.asked == [f"{ADMIN}/clusters?format=json&filter=%5Egateways%24"]
+
+
+def test_a_new_backend_that_was_sent_no_request_is_waited_for() -> None:
+    """By its own counters, from when it is first listed."""
+    bench = Bench()
+    bench.look(BOTH, host("10.0.0.1", requests=9))
+
+    silent = bench.look(BOTH, host("10.0.0.1", requests=19), host("10.0.0.2", requests=0))
+    served = bench.look(BOTH, host("10.0.0.1", requests=29), host("10.0.0.2", requests=1))
+
+    assert facts(silent) == {"no-traffic-yet": Weight.WAIT}
+    assert silent.facts[0].text == "envoy gateways: no traffic yet on 1 of 1 new pods: new-1"
+    assert facts(served) == {}
+
+
+def test_a_pod_that_ended_and_is_still_healthy_there_holds() -> None:
+    bench, alone = Bench(), fleet(NEW)
+    pages = (host("10.0.0.1"), host("10.0.0.2", requests=9))
+    bench.look(BOTH, *pages)
+
+    early = bench.looks(2, alone, *pages)
+    late = bench.look(alone, host("10.0.0.2"))
+
+    assert facts(early) == {"ended-before-let-go": Weight.HOLD, "not-let-go": Weight.WAIT}
+    assert facts(late) == {"ended-before-let-go": Weight.HOLD}
+    assert late.values["drain_slack_seconds"] == -3

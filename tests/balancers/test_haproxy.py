@@ -290,3 +290,14 @@ def test_a_move_without_an_answer_is_unwilling_and_never_sent_again() -> None:
 
     assert len(bench.runtime.told) == 1
     assert bench.traffic.split() == Split(None, "lb: refused")
+
+
+def test_a_new_server_that_was_sent_no_request_is_waited_for() -> None:
+    bench = Bench()
+    bench.look(BOTH, server("10.0.0.1"), server("10.0.0.2", requests=0))
+
+    silent = bench.look(BOTH, server("10.0.0.1", requests=9), server("10.0.0.2", requests=0))
+    served = bench.look(BOTH, server("10.0.0.1", requests=19), server("10.0.0.2", requests=1))
+
+    assert facts(silent) == {"no-traffic-yet": Weight.WAIT}
+    assert (facts(served), served.values["new_requests"]) == ({}, 1)

@@ -1,4 +1,4 @@
-"""The demo's canary before each balancer: derived from the one playbook by what the docs say of each."""
+"""The demo before each balancer: derived from one playbook by what the docs say of each."""
 
 from __future__ import annotations
 
@@ -15,6 +15,9 @@ from upgrader.lab.rehearse.derived import derived
 
 ROOT = Path(__file__).parents[2]
 PLAYBOOK = ROOT / "playbooks" / "demo-canary.yaml"
+ROLLING = ROOT / "playbooks" / "demo.yaml"
+_OF_TWO_PLACES = ("green", "url_map", "listener_rule", "map", "delay")
+"""Keys by which a balancer moves traffic; without them it tells health."""
 _ENTRY = re.compile(r"^### lab: (\w+)$.*?^```yaml$(.*?)^```$", re.DOTALL | re.MULTILINE)
 
 
@@ -90,6 +93,30 @@ def with_a_new_kind(written: Path, folder: Path) -> Path:
     chart["ref"] = str(folder / Path(chart["ref"]).name)
     written.write_text(json.dumps(book, indent=1))
     return written
+
+
+def rolling(name: str, folder: Path, **changes: Any) -> Path:
+    """Write the demo's rolling upgrade before a cloud that only tells health, and return its file.
+
+    Where no health check is declared a pod must serve for as long as endpoints take to be followed.
+
+    Args:
+        name: One of `entries`.
+        folder: Where it is written.
+        changes: Further top-level keys, as in `playbook`.
+    """
+    written, said = YAML(typ="safe").load(ROLLING), entries()[name]
+    balancers = [
+        {key: value for key, value in one.items() if key not in _OF_TWO_PLACES} for one in said["balancers"]
+    ]
+    written |= {"balancers": balancers, "lab": written.get("lab", {}) | said["lab"]}
+    written |= {key: _merged(written.get(key), value) for key, value in changes.items()}
+    values = folder / "drain.yaml"
+    values.write_text(json.dumps({"proxy": {"drain": {"interval": 5, "threshold": 2, "longestRequest": 1}}}))
+    book = derived(written, folder=ROLLING.parent, changes={}, values=str(values))
+    file = folder / f"rolling-{name}.yaml"
+    file.write_text(json.dumps(book, indent=1, default=str))
+    return file
 
 
 def _merged(was: Any, change: Any) -> Any:

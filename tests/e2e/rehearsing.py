@@ -117,3 +117,17 @@ def require_right(ended: Ended, code: ExitCode) -> None:
     assert ended.report["accounts_agree"], told(ended)
     assert ended.report["left_behind"] == [], told(ended)
     assert not ended.report["upstream_rq_retry"]
+
+
+def require_slack(ended: Ended, batch: str) -> None:
+    """Require that pods were seen to end in a batch, and that each that did had been let go of before.
+
+    A pod that still drains when the last gate passes is in no step.
+    """
+    slacks = {
+        step["id"]: step["drain_slack_seconds"]
+        for step in ended.report["run"]["steps"]
+        if step["drained_pods"]
+    }
+    assert batch in slacks, told(ended)
+    assert all(slack >= 0 for slack in slacks.values()), told(ended)

@@ -7,10 +7,20 @@ import os
 import signal
 import time
 import uuid
+from pathlib import Path
 
 import pytest
 
-from tests.e2e.rehearsing import END_SECONDS, Ended, Operator, rehearsed, require_right, told
+from tests.e2e.canary_playbooks import rolling
+from tests.e2e.rehearsing import (
+    END_SECONDS,
+    Ended,
+    Operator,
+    rehearsed,
+    require_right,
+    require_slack,
+    told,
+)
 from upgrader.errors import ExitCode
 
 pytestmark = [pytest.mark.lab, pytest.mark.timeout(420)]
@@ -30,12 +40,28 @@ def test_a_good_upgrade_loses_no_request_and_tells_no_secret(operator: Operator)
     ended = Ended(process.returncode, json.loads(out.splitlines()[-1]), said)
     require_right(ended, ExitCode.COMPLETED)
     assert ended.report["clients"]["failed"] == 0, told(ended)
+    require_slack(ended, "roll proxies 2/2")
     assert any("upgrader.cli run" in command for command in seen)
     assert not [command for command in seen if operator.key in command]
     assert operator.key not in out + said
     files = [path for path in operator.home.rglob("*") if path.is_file()]
     assert any(path.name == "journal.jsonl" for path in files)
     assert not [path for path in files if operator.key.encode() in path.read_bytes()]
+    assert operator.left() == []
+
+
+def test_before_a_cloud_a_batch_is_replaced_when_the_cloud_has_let_its_pods_go(
+    operator: Operator, tmp_path: Path
+) -> None:
+    """Google's API, imitated, is asked each 5 s: the slack is known to within that."""
+    quick = {"limits": {"error_ratio": {"tolerate": "0.1%", "exclude": "90%"}}, "gate": {"stand": "2s"}}
+    operator.playbook = rolling("gcp", tmp_path, bake="18s", **quick)
+
+    ended = rehearsed(operator)
+
+    require_right(ended, ExitCode.COMPLETED)
+    assert ended.report["clients"]["failed"] == 0, told(ended)
+    require_slack(ended, "roll proxies 2/2")
     assert operator.left() == []
 
 

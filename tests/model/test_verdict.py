@@ -100,6 +100,26 @@ def test_a_gate_that_settles_stands_its_time_only() -> None:
     assert needed_seconds(run_with(alone), "envoy_stats", Gate.SETTLE) == 4.0
 
 
+WAITING = reading(facts=(Fact(Weight.WAIT, "no-traffic-yet", "no traffic yet on 1 of 1 new pods: a"),))
+
+
+@pytest.mark.parametrize(
+    ("gate", "verdict"),
+    [
+        (Gate.NONE, Verdict.PASS),
+        (Gate.SETTLE, Verdict.NO_TRAFFIC),
+        (Gate.STAND, Verdict.NO_TRAFFIC),
+        (Gate.BAKE, Verdict.NO_TRAFFIC),
+    ],
+)
+def test_what_a_gate_waits_for_keeps_it_open_and_brakes_nothing(gate: Gate, verdict: Verdict) -> None:
+    """However long it has stood; while a step is still being done there is no gate to keep open."""
+    found = judge(run_with(WAITING, gate_seconds={"envoy_stats": 1e6}), "envoy_stats", BEGAN, gate)
+
+    assert (found.verdict, found.holds) == (verdict, False)
+    assert ("no traffic yet" in found.reason) is (gate is not Gate.NONE)
+
+
 PATIENT = StepPlan("shift 1/2", "shift_traffic", Gate.STAND, {}, 30.0, 0.1, patient=True)
 
 

@@ -156,6 +156,18 @@ def test_a_gate_that_can_never_pass_says_what_it_lacks() -> None:
     assert "0:06  envoy_stats sees too little traffic" in shown
 
 
+def test_a_gate_that_waits_for_a_pod_names_it() -> None:
+    run = after(told(), at_first_gate)
+    wait = Fact(Weight.WAIT, "no-traffic-yet", "no traffic yet on 1 of 1 new pods: a")
+    run = replace(run, latest={**run.latest, "rollout": replace(run.latest["rollout"], facts=(wait,))})
+
+    waits = waits_for(run, run.at, {})
+
+    assert waits is not None
+    assert waits.detail == "no traffic yet on 1 of 1 new pods: a"
+    assert "! no traffic yet on 1 of 1 new pods: a" in draw(Picture(run, run.at, {}), console()).plain
+
+
 def test_only_the_phase_is_shown_in_reverse() -> None:
     """A style that ran on would paint the line, as it did once."""
     run = after(told(bad), lambda run: run.phase is Phase.HOLDING)

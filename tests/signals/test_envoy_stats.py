@@ -172,6 +172,32 @@ def test_requests_due_follow_the_balancers_share_where_it_parts_traffic(ratio: f
     assert reading.due_requests == pytest.approx(due, abs=0.01)
 
 
+def test_a_new_proxy_that_has_answered_no_request_is_waited_for() -> None:
+    """From its own counters, whoever else serves; one that cannot be read is told as that."""
+    bench, other = Bench(), pod("new-2", Side.NEW)
+    pods = fleet(OLD, NEW, other)
+    bench.look(pods, old_1=page(500, 10), new_1=page(500, 4), new_2=page(500))
+
+    first = bench.look(pods, old_1=page(501, 20), new_1=page(501, 5), new_2=page(501))
+    unread = bench.look(pods, old_1=page(502, 30), new_1=page(502, 5))
+    both = bench.look(pods, old_1=page(503, 40), new_1=page(503, 5), new_2=page(503, 1))
+
+    assert [fact.text for fact in first.facts] == ["envoy_stats: no traffic yet on 1 of 2 new pods: new-2"]
+    assert (unread.facts, unread.unread_new) == ((), True)
+    assert both.facts == ()
+
+
+def test_a_process_that_takes_a_run_up_asks_for_one_more_request() -> None:
+    """What was answered before it looked may have been answered before the pod turned Ready."""
+    bench, pods = Bench(), fleet(OLD, NEW)
+    bench.look(pods, old_1=page(500, 10), new_1=page(500, 99))
+
+    silent = bench.look(pods, old_1=page(501, 20), new_1=page(501, 99))
+    served = bench.look(pods, old_1=page(502, 30), new_1=page(502, 100))
+
+    assert ([fact.weight for fact in silent.facts], served.facts) == ([Weight.WAIT], ())
+
+
 def test_an_old_proxy_that_refuses_its_configuration_is_a_fact() -> None:
     bench = Bench()
     bench.look(fleet(OLD), old_1=page(500))

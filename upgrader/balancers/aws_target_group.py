@@ -30,7 +30,7 @@ from upgrader.model.aws_targets import (
     shifted,
 )
 from upgrader.model.aws_trouble import trouble_of
-from upgrader.model.backend_health import Intake, counted
+from upgrader.model.backend_health import Intake
 from upgrader.model.fleet import Fleet, Pod
 from upgrader.model.plugins import Signal, Split
 from upgrader.model.ports import Clock, Ports
@@ -96,7 +96,7 @@ class AwsTargetGroup:
             now,
             self._source,
             facts=(*said, *self._told(seen, pods, split), *gateless(pods), *notes),
-            values={**counted(pods, health), **shares},
+            values={**self._intake.values(pods, health), **shares},
         )
 
     def close(self) -> None:

@@ -32,7 +32,7 @@ from upgrader.model.azure_origins import (
     patch,
 )
 from upgrader.model.azure_refusals import Refusal
-from upgrader.model.backend_health import LOOKS_TO_BELIEVE, Intake, counted
+from upgrader.model.backend_health import LOOKS_TO_BELIEVE, Intake
 from upgrader.model.fleet import Fleet
 from upgrader.model.plugins import Signal, Split
 from upgrader.model.ports import Ports
@@ -128,7 +128,7 @@ class AzureHealth:
             data_time=self._answered[0],
             source=f"{self._arm.endpoint}{self._path}",
             facts=self._facts,
-            values=counted(pods, health),
+            values=self._intake.values(pods, health),
         )
 
     def _unusable(self) -> str:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import re
 import shlex
+from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from datetime import timedelta
@@ -19,7 +20,7 @@ from typing import Any, Final
 from urllib.parse import quote
 
 from upgrader.errors import BalancerUnwilling
-from upgrader.model.backend_health import LOOKS_TO_BELIEVE, Health, Intake, counted, worst
+from upgrader.model.backend_health import LOOKS_TO_BELIEVE, Health, Intake, worst
 from upgrader.model.backends import Backend, read_backends
 from upgrader.model.envoy_split import (
     ADMIN_LAYER_REMEDY,
@@ -33,6 +34,7 @@ from upgrader.model.envoy_split import (
     routed,
     split_of,
 )
+from upgrader.model.first_requests import FirstRequests
 from upgrader.model.fleet import Fleet, Pod, Side
 from upgrader.model.plugins import Signal, Split
 from upgrader.model.ports import Answer, Clock, Http, Ports, Request
@@ -117,6 +119,7 @@ class EnvoyBalancer:
         self._before: dict[tuple[str, str, int], Backend] = {}
         self._stats: dict[str, int] = {}
         self._retrying = 0
+        self._first_requests = FirstRequests(self.name)
 
     def read(self, fleet: Fleet) -> Reading:
         """Look once at both pages."""
@@ -139,7 +142,8 @@ class EnvoyBalancer:
         if not self._intake.knows_any:
             count = sum(map(len, found.values()))
             return self._blind(f"none of its {count} backends is a pod of the gateway")
-        return self._reading(pods, found, stats)
+        first = self._first_requests.look(pods, self._sent(pods, found), new_ratio=fleet.new_ratio)
+        return self._reading(pods, found, stats, first)
 
     def close(self) -> None:
         """Do nothing: the connections belong to the port."""
@@ -159,7 +163,11 @@ class EnvoyBalancer:
         return self._pages.url("/clusters")
 
     def _reading(
-        self, pods: Sequence[Pod], backends: Mapping[str, Sequence[Backend]], stats: Mapping[str, int]
+        self,
+        pods: Sequence[Pod],
+        backends: Mapping[str, Sequence[Backend]],
+        stats: Mapping[str, int],
+        first: tuple[Fact, ...],
     ) -> Reading:
         grown = {name: self._all_grown(stats, name) for name in _STATS}
         unchecked = {one for one in self._clusters if not stats.get(f"cluster.{one}.health_check.attempt")}
@@ -170,9 +178,12 @@ class EnvoyBalancer:
             *self._retries(grown["upstream_rq_retry"]),
             *_panic(grown["lb_healthy_panic"]),
             *((_UNCHECKED,) if any(backends[one] for one in unchecked) else ()),
+            *first,
         )
         values = (
-            counted(pods, health) | self._errors(pods, backends) | {"retries": grown["upstream_rq_retry"]}
+            self._intake.values(pods, health)
+            | self._errors(pods, backends)
+            | {"retries": grown["upstream_rq_retry"]}
         )
         self._before = {
             (cluster, one.address, one.port): one for cluster, said in backends.items() for one in said
@@ -204,6 +215,18 @@ class EnvoyBalancer:
         which = " and ".join(self._clusters)
         text = f"{which} retried {grown} requests since the last look: its clients do not see them fail"
         return (Fact(weight, "retries-hide-failures", text),)
+
+    def _sent(self, pods: Sequence[Pod], backends: Mapping[str, Sequence[Backend]]) -> dict[str, int]:
+        """Return the requests sent to each pod since the last look, by uid; a backend begins with none."""
+        uids = {pod.address: pod.uid for pod in pods}
+        grown: Counter[str] = Counter()
+        for cluster, said in backends.items() if self._before else ():
+            for one in said:
+                if one.address in uids:
+                    before = self._before.get((cluster, one.address, one.port))
+                    known = before.requests if before and before.requests <= one.requests else 0
+                    grown[uids[one.address]] += one.requests - known
+        return grown
 
     def _errors(self, pods: Sequence[Pod], backends: Mapping[str, Sequence[Backend]]) -> dict[str, float]:
         """Return requests and errors of each side since the last look, as the balancer counts them."""

@@ -21,7 +21,7 @@ from urllib.parse import quote, urlsplit
 from upgrader.adapters.gcp_compute import Budget, Call, ComputeApi
 from upgrader.adapters.gcp_traffic import UrlMap, backend_services
 from upgrader.errors import BalancerUnwilling
-from upgrader.model.backend_health import Health, Intake, counted, worst
+from upgrader.model.backend_health import Health, Intake, worst
 from upgrader.model.balancing import LOOPBACK
 from upgrader.model.fleet import Fleet, Pod, Side
 from upgrader.model.gcp_health import (
@@ -204,7 +204,7 @@ class GcpNeg:
             data_time=min(heard.at for heard in self._heard.values()),
             source=self._source,
             facts=self._facts,
-            values={**counted(pods, health), **self._shares},
+            values={**self._intake.values(pods, health), **self._shares},
         )
 
     def _health(self) -> Mapping[str, Health]:

@@ -9,12 +9,14 @@ and going of pods never shifts. How the configuration reads, and how the share o
 from __future__ import annotations
 
 import shlex
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import timedelta
 from typing import Any, Final
 
 from upgrader.errors import BalancerUnwilling
-from upgrader.model.backend_health import LOOKS_TO_BELIEVE, Health, Intake, counted, worst
+from upgrader.model.backend_health import LOOKS_TO_BELIEVE, Health, Intake, worst
+from upgrader.model.first_requests import FirstRequests
 from upgrader.model.fleet import Fleet, Pod, Side
 from upgrader.model.haproxy_pages import (
     PARTS,
@@ -66,7 +68,8 @@ class HaproxyBalancer:
         self._clock = ports.clock
         self._retries: int | None = None
         self._retrying = 0
-        self._requests: dict[tuple[str, str], int] = {}
+        self._servers: dict[tuple[str, str], Server] = {}
+        self._first_requests = FirstRequests(self.name)
 
     def read(self, fleet: Fleet) -> Reading:
         """Look once at all servers."""
@@ -100,6 +103,7 @@ class HaproxyBalancer:
         if not self._intake.knows_any:
             return self._blind(f"none of its {len(servers)} servers is a pod of the gateway")
         values, facts = self._more(places, found)
+        sent = self._sent(pods, places)
         now = self._clock.now()
         return Reading(
             self.name,
@@ -110,21 +114,23 @@ class HaproxyBalancer:
                 *self._intake.facts(pods, health, now=self._clock.monotonic()),
                 *self._told_retries(sum(place.retries for place in places)),
                 *_remarks(servers),
+                *self._first_requests.look(pods, sent, new_ratio=fleet.new_ratio),
                 *facts,
             ),
-            values=counted(pods, health) | self._sent(pods, places) | values,
+            values=self._intake.values(pods, health) | _of_sides(pods, sent) | values,
         )
 
-    def _sent(self, pods: Sequence[Pod], places: Sequence[Place]) -> dict[str, float]:
-        """Return the requests that HAProxy sent to each side since the last look."""
-        sides = {pod.address: pod.side.value for pod in pods}
-        values = {f"{side.value}_requests": 0.0 for side in Side}
+    def _sent(self, pods: Sequence[Pod], places: Sequence[Place]) -> Counter[str]:
+        """Return the requests that HAProxy sent to each pod since the last look, by uid."""
+        uids = {pod.address: pod.uid for pod in pods}
+        sent: Counter[str] = Counter()
         now = {(place.name, one.name): one for place in places for one in place.servers}
         for key, one in now.items():
-            if one.address in sides:
-                values[f"{sides[one.address]}_requests"] += grown(self._requests.get(key), one.requests)
-        self._requests = {key: one.requests for key, one in now.items()}
-        return values
+            before = self._servers.get(key)
+            if one.address in uids:
+                sent[uids[one.address]] += grown(before.requests if before else None, one.requests)
+        self._servers = now
+        return sent
 
     def _more(
         self, places: Sequence[Place], found: Sequence[str]
@@ -230,6 +236,13 @@ def _health(servers: Iterable[Server]) -> Mapping[str, Health]:
         if one.address:
             by_address.setdefault(one.address, []).append(one.health())
     return {address: worst(said) for address, said in by_address.items()}
+
+
+def _of_sides(pods: Sequence[Pod], sent: Mapping[str, int]) -> dict[str, float]:
+    return {
+        f"{side.value}_requests": float(sum(sent.get(pod.uid, 0) for pod in pods if pod.side is side))
+        for side in Side
+    }
 
 
 def _remarks(servers: Sequence[Server]) -> tuple[Fact, ...]:

@@ -41,7 +41,7 @@ def _said(name: str, reading: Reading) -> Iterator[Finding]:
             "see why; what is not read cannot be judged",
         )
     for fact in reading.facts:
-        if fact.weight is not Weight.NOTE:
+        if fact.weight in (Weight.BREACH, Weight.HOLD):
             yield Finding(
                 "baseline-red",
                 Severity.BLOCK,

@@ -7,6 +7,7 @@ from dataclasses import replace
 from upgrader.flow.recorder import Recorder
 from upgrader.model.fleet import Fleet
 from upgrader.model.plugins import Signal
+from upgrader.model.reading import Weight
 from upgrader.model.record import Kind
 from upgrader.model.run import new_ratio
 
@@ -39,11 +40,15 @@ def observe(recorder: Recorder, rounds: Rounds) -> Fleet:
 
 
 def _read(recorder: Recorder, signal: Signal, fleet: Fleet) -> None:
-    """Write one reading down, and say what it saw that the one before did not."""
+    """Write one reading down, and say what it saw that the one before did not.
+
+    What a gate merely waits for is said by the gate's verdict.
+    """
     known = recorder.run.latest.get(signal.name)
     before = {fact.rule for fact in known.facts} if known else set()
     reading = signal.read(fleet)
     recorder.write(Kind.READING, reading.to_body(), step=recorder.run.step.id)
-    fresh = {fact.rule: fact.text for fact in reading.facts if fact.rule not in before}
+    told = [fact for fact in reading.facts if fact.weight is not Weight.WAIT]
+    fresh = {fact.rule: fact.text for fact in told if fact.rule not in before}
     if fresh:
         recorder.mark(Kind.DONE, "see", step=f"seen by {signal.name}", facts=fresh)

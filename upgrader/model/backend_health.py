@@ -6,11 +6,14 @@ What counts is the balancer's own word on each backend: readiness in Kubernetes 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from enum import StrEnum
 from typing import Final
 
+from upgrader.model.drain_slack import Departures
 from upgrader.model.fleet import Fleet, Pod, Side
+from upgrader.model.health import Health
 from upgrader.model.reading import Fact, Weight
+
+__all__ = ["LOOKS_TO_BELIEVE", "Health", "Intake", "counted", "worst"]
 
 LOOKS_TO_BELIEVE: Final = 3
 """So many looks in a row without a healthy new backend are a fact; fewer may be one failed check."""
@@ -18,21 +21,6 @@ UNKNOWN: Final = "backend-unknown"
 """The rule of the doubt that `Intake.facts` tells when a balancer does not know how backends are."""
 WORDS: Final = ("unknown-health-word", "target-words")
 """The rules of the notes that tell which words of its own it has for them."""
-
-
-class Health(StrEnum):
-    """How a balancer sees a backend."""
-
-    HEALTHY = "healthy"
-    UNPROVEN = "unproven"
-    """Nothing speaks against it, and nothing for it: no active check, or none that has come to an end yet."""
-    UNKNOWN = "unknown"
-    """The balancer does not know, says a word we do not, or fails open: neither good nor bad."""
-    LEAVING = "leaving"
-    """It gets nothing new, and is let go of in time."""
-    FAILING = "failing"
-    ABSENT = "absent"
-    """Not listed: no traffic can reach it."""
 
 
 _FROM_GOOD_TO_BAD = (
@@ -47,7 +35,7 @@ def worst(healths: Iterable[Health]) -> Health:
 
 
 class Intake:
-    """Follows, look by look, whether a balancer takes new pods in.
+    """Follows, look by look, whether a balancer takes new pods in, and whether it lets ended ones go in time.
 
     Args:
         balancer: What it is called in sentences.
@@ -61,6 +49,8 @@ class Intake:
         self._ready_since: dict[str, float] = {}
         self._without = 0
         self._unknown = 0
+        self._fleet = Fleet((), ())
+        self._departures = Departures(balancer)
 
     @property
     def knows_any(self) -> bool:
@@ -76,7 +66,7 @@ class Intake:
             fleet: The gateway.
             listed: IPs the balancer lists.
         """
-        pods = fleet.everywhere
+        self._fleet, pods = fleet, fleet.everywhere
         self._workloads |= {(pod.tier, pod.workload) for pod in pods if pod.address in listed}
         mine = (pod for pod in pods if (pod.tier, pod.workload) in self._workloads)
         return tuple(pod for pod in mine if _takes_traffic(pod))
@@ -85,12 +75,26 @@ class Intake:
         """Say so when no new pod is taken in though each had its time, or when the balancer does not know.
 
         A pod's time runs from when we first saw it Ready: the operator's clock may differ from the cluster's.
+        Call it once for each answer of the balancer, and not for one that was told before.
+
+        Args:
+            pods: What `serving` returned.
+            health: Of each IP that is listed; what was asked after the fleet was looked at.
+            now: Monotonic seconds.
+        """
+        let_go = self._departures.look(self._fleet, health, now=now)
+        return (*self._taken_in(pods, health, now), *let_go)
+
+    def values(self, pods: Sequence[Pod], health: Mapping[str, Health]) -> dict[str, float]:
+        """Return what every balancer's reading carries; call it after `facts`, once a reading.
 
         Args:
             pods: What `serving` returned.
             health: Of each IP that is listed.
-            now: Monotonic seconds.
         """
+        return counted(pods, health) | self._departures.take()
+
+    def _taken_in(self, pods: Sequence[Pod], health: Mapping[str, Health], now: float) -> tuple[Fact, ...]:
         self._ready_since = {pod.uid: self._ready_since.get(pod.uid, now) for pod in pods}
         of = {pod: health.get(pod.address, Health.ABSENT) for pod in pods}
         new = {pod: said for pod, said in of.items() if pod.side is Side.NEW}
@@ -120,7 +124,7 @@ class Intake:
 
 
 def counted(pods: Sequence[Pod], health: Mapping[str, Health]) -> dict[str, float]:
-    """Return the numbers every balancer's reading carries: healthy pods and all, of each side."""
+    """Return the healthy pods and all, of each side."""
     values: dict[str, float] = {}
     for side in Side:
         of_side = [health.get(pod.address, Health.ABSENT) for pod in pods if pod.side is side]

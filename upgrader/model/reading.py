@@ -17,6 +17,8 @@ class Weight(StrEnum):
     """Proof on its own: roll back (a crash loop, no healthy new backend after its settle time)."""
     HOLD = "hold"
     """Reason to stop and look, never to go back by itself."""
+    WAIT = "wait"
+    """A gate does not pass before it is gone; no reason for a brake, for nothing is wrong yet."""
     NOTE = "note"
     """Worth a sentence; changes nothing."""
 

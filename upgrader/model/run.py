@@ -8,12 +8,16 @@ from typing import Any
 
 from upgrader.errors import JournalDamaged
 from upgrader.model import following
+from upgrader.model.drain_slack import Drained
 from upgrader.model.evidence import CeilingMeter, Counts, Meter
 from upgrader.model.phase import TERMINAL, Event, Phase, next_phase
 from upgrader.model.plugins import Color, Gate, StepPlan
 from upgrader.model.policy import BRAKE_EVIDENCE, LATE_READINGS, Policy
 from upgrader.model.reading import UNASKED, Reading
 from upgrader.model.record import RULE, SCHEMA, Kind, Record
+
+WAY_BACK = "way back"
+"""What stands in the place of a step's id for pods that the way back ended."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +65,8 @@ class Run:
         reason: Why the phase was entered.
         seconds_in: Seconds spent in each phase.
         totals: Requests of each counting signal.
+        drains: The pods that ended, by the step that ended them (`WAY_BACK` for what an undo ended) and by
+            the balancer that saw it.
     """
 
     header: Mapping[str, Any]
@@ -93,6 +99,7 @@ class Run:
     reason: str = ""
     seconds_in: Mapping[str, float] = field(default_factory=dict)
     totals: Mapping[str, Totals] = field(default_factory=dict)
+    drains: Mapping[str, Mapping[str, Drained]] = field(default_factory=dict)
 
     @property
     def step(self) -> StepPlan:
@@ -123,6 +130,14 @@ class Run:
         tiers = self.policy.tiers
         to_come = tiers - self.tiers_over - 1
         return (self.past.get(signal, 0.0) + self.meters[signal].evidence + to_come) / tiers
+
+    def drained(self, step: str) -> Drained | None:
+        """Return the pods that a step ended, or `WAY_BACK`: each once, with the least slack anywhere."""
+        seen = [*self.drains.get(step, {}).values()]
+        if not seen:
+            return None
+        least = sum(seen[1:], start=seen[0])
+        return replace(least, pods=max(one.pods for one in seen))
 
     @property
     def measured(self) -> Mapping[str, Any]:
@@ -235,7 +250,7 @@ def _fold_reading(run: Run, record: Record) -> Run:
     run = replace(run, latest={**run.latest, reading.signal: reading})
     if reading.error:
         return run
-    run = replace(run, good_at={**run.good_at, reading.signal: record.at})
+    run = _drained(replace(run, good_at={**run.good_at, reading.signal: record.at}), reading)
     counts = reading.counts
     if counts is None or reading.signal not in run.meters:
         return run
@@ -267,6 +282,22 @@ def _follows(run: Run, reading: Reading, counts: Counts) -> Mapping[str, float]:
     was, wanted = parted
     odds = following.weighed(run.following.get(name, 0.0), counts, was=was, wanted=wanted)
     return {**run.following, name: odds}
+
+
+def _drained(run: Run, reading: Reading) -> Run:
+    """Add the pods that a balancer saw end to the step during which they began to."""
+    found = Drained.of_values(reading.values)
+    if found is None:
+        return run
+    step = WAY_BACK if run.phase in _GOING_BACK else _step_at(run, reading.read_at - found.drain_seconds)
+    known = run.drains.get(step, {})
+    added = known[reading.signal] + found if reading.signal in known else found
+    return replace(run, drains={**run.drains, step: {**known, reading.signal: added}})
+
+
+def _step_at(run: Run, at: float) -> str:
+    begun = (step.id for step in run.begun() if run.facts.get(step.id, {}).get("begun_at", at + 1) <= at)
+    return next(begun, run.step.id)
 
 
 def _fed(run: Run, signal: str, counts: Counts) -> Run:
@@ -328,6 +359,7 @@ def _fresh_meters(policy: Policy) -> dict[str, Any]:
     }
 
 
+_GOING_BACK = (Phase.ROLLING_BACK, Phase.VERIFYING)
 _FOLDS = {
     Kind.INTENT: _fold_mark,
     Kind.DONE: _fold_mark,

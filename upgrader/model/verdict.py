@@ -62,7 +62,7 @@ def judge(run: Run, signal: str, now: float, gate: Gate) -> Judgement:
         found = rule(run, signal, reading, now)
         if found is not None:
             return found
-    return _stands(run, signal, gate) or Judgement(signal, Verdict.PASS)
+    return _awaits(run, signal, gate) or _stands(run, signal, gate) or Judgement(signal, Verdict.PASS)
 
 
 _Rule = Callable[[Run, str, "Reading | None", float], "Judgement | None"]
@@ -147,6 +147,22 @@ def _ceiling(run: Run, signal: str, reading: Reading | None, now: float) -> Judg
 
 
 _RULES: tuple[_Rule, ...] = (_breach, _ceiling, _blind, _partial, _silent, _doubt, _unfollowed)
+
+
+def _awaits(run: Run, signal: str, gate: Gate) -> Judgement | None:
+    """Tell what a gate waits for by name: requests on each new pod, a balancer to let go of an old one."""
+    text = awaited(run, signal)
+    if gate is Gate.NONE or not text:
+        return None
+    counts = run.policy.signals[signal].weight > 0
+    return Judgement(signal, Verdict.NO_TRAFFIC if counts else Verdict.TOO_LITTLE, text)
+
+
+def awaited(run: Run, signal: str) -> str:
+    """Return what the signal's last reading says a gate must wait for, or the empty text."""
+    reading = run.latest.get(signal)
+    found = (fact.text for fact in (reading.facts if reading else ()) if fact.weight is Weight.WAIT)
+    return "; ".join(found)
 
 
 def _stands(run: Run, signal: str, gate: Gate) -> Judgement | None:

@@ -7,7 +7,7 @@ and that the file was not changed by someone who also mended its chain of hashes
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from upgrader.flow.decide import decide
@@ -20,6 +20,7 @@ from upgrader.report.standing import ceiling_odds
 from upgrader.report.wording import (
     clock_time,
     count,
+    drain_slack,
     odds,
     release_name,
     route,
@@ -148,6 +149,7 @@ def explain_text(lines: Iterable[Mapping[str, Any]]) -> tuple[str, bool]:
 def _block(one: Derivation) -> Iterator[str]:
     yield f"{clock_time(one.at)}Z  {one.phase.value}  {step_place(one.run, one.step)}  (record {one.seq})"
     yield from (f"  {line}" for line in _signals(one.run))
+    yield from (f"  {line}" for line in [drain_slack(one.run, one.step)] if line)
     yield from _spoken("verdict", one.said)
     if one.equal:
         yield "  derived again: equal"
@@ -214,6 +216,7 @@ def _body(one: Derivation) -> dict[str, Any]:
         "phase": one.phase.value,
         "step": one.step,
         "signals": {name: _numbers(one.run, name) for name in one.run.totals},
+        "drains": {name: asdict(drained) for name, drained in one.run.drains.get(one.step, {}).items()},
         "said": _said_body(one.said),
         "derived": _said_body(one.again),
         "equal": one.equal,

@@ -61,7 +61,7 @@ _PHASE_STYLES: dict[Phase, str] = {
     Phase.ABORTED: "bold yellow",
     Phase.NEEDS_HUMAN: "bold red",
 }
-_FACT_STYLES = {Weight.BREACH: "bold red", Weight.HOLD: "yellow", Weight.NOTE: ""}
+_FACT_STYLES = {Weight.BREACH: "bold red", Weight.HOLD: "yellow", Weight.WAIT: "", Weight.NOTE: ""}
 _LABEL = 9
 """Width of the word at the left of a bar."""
 _NAME = 12

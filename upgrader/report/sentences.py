@@ -17,6 +17,7 @@ from upgrader.model.run import Run
 from upgrader.model.verdict import Verdict
 from upgrader.report.wording import (
     began_step_at,
+    drain_slack,
     failed_of,
     odds,
     one_line,
@@ -141,8 +142,8 @@ def _advanced(run: Run, record: Record, reason: str) -> str:
     passed = run.steps[run.index - 1]
     if passed.gate is Gate.NONE:
         return ""  # nothing had to pass, and the next step says that it begins
-    counted = failed_of(run)
-    return f"{step_place(run, passed.id)}: {reason}" + (f"; {counted}" if counted else "")
+    said = (reason, failed_of(run), drain_slack(run, passed.id))
+    return f"{step_place(run, passed.id)}: {'; '.join(one for one in said if one)}"
 
 
 def _held(run: Run, record: Record, reason: str) -> str:

@@ -12,11 +12,11 @@ from upgrader.model.phase import Phase
 from upgrader.model.plugins import Gate
 from upgrader.model.reading import Fact, Weight
 from upgrader.model.run import Run
-from upgrader.model.verdict import backends_missing, needed_seconds
+from upgrader.model.verdict import awaited, backends_missing, needed_seconds
 from upgrader.report.wording import began_step_at, seconds
 
 _WANTED = " wanted"
-_URGENT = {Weight.BREACH: 0, Weight.HOLD: 1, Weight.NOTE: 2}
+_URGENT = {Weight.BREACH: 0, Weight.HOLD: 1, Weight.WAIT: 2, Weight.NOTE: 3}
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +110,8 @@ def _gate(run: Run, spent: float, needed: Mapping[str, float]) -> Wait | None:
         return None
     bakes = run.step.gate is Gate.BAKE
     what, least = ("bake", run.policy.bake_seconds) if bakes else ("gate", run.policy.stand_seconds)
-    parts = [Wait(what, min(spent, least), least, backends_missing(run) or "least time")]
+    lacks = (backends_missing(run), *(awaited(run, name) for name in run.policy.signals))
+    parts = [Wait(what, min(spent, least), least, next(filter(None, lacks), "least time"))]
     for name, seconds_needed in needed.items():
         stood = run.gate_seconds.get(name, 0.0)
         detail = f"good looks: {name}"

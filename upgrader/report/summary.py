@@ -11,7 +11,8 @@ from upgrader.model.measure import tiers_of
 from upgrader.model.phase import EXIT_CODES, TERMINAL, Event, Phase
 from upgrader.model.plugins import Gate, StepPlan
 from upgrader.model.record import Kind, Record
-from upgrader.model.run import Run, Totals, open_run
+from upgrader.model.run import WAY_BACK, Run, Totals, open_run
+from upgrader.report.wording import drain_slack
 
 SCHEMA = 1
 """Version of the JSON form."""
@@ -127,7 +128,8 @@ class Summary:
             "client": client
             and {"sent": client.sent, "failed": client.failed, "reasons": {**client.reasons}},
             "requests": {name: _counted(total) for name, total in run.totals.items()},
-            "steps": [_span(step) for step in self.steps],
+            "steps": [{**_span(step), **_drained(run, step.plan.id)} for step in self.steps],
+            "way_back": _drained(run, WAY_BACK),
             "undo": list(self.undo),
         }
 
@@ -206,6 +208,14 @@ def _span(step: StepSpan) -> dict[str, Any]:
     }
 
 
+def _drained(run: Run, step: str) -> dict[str, Any]:
+    """Return the pods that ended, and the least slack that one of them had at least; ``None`` where none."""
+    drained = run.drained(step)
+    if drained is None:
+        return {"drained_pods": 0, "drain_slack_seconds": None}
+    return {"drained_pods": int(drained.pods), "drain_slack_seconds": drained.slack_seconds}
+
+
 def _lines(told: Summary) -> Iterator[str]:
     run = told.run
     yield _title(run)
@@ -214,7 +224,8 @@ def _lines(told: Summary) -> Iterator[str]:
     yield from _row("requests", [_requests(run, name, total) for name, total in run.totals.items()])
     yield from _row("evidence", [_evidence(told)] if run.meters else [])
     yield from _row("phases", [_phases(run)] if run.seconds_in else [])
-    yield from _row("steps", [_step(step) for step in told.steps])
+    yield from _row("steps", [_step(run, step) for step in told.steps])
+    yield from _row("way back", [said] if (said := drain_slack(run, WAY_BACK)) else [])
     yield from _row("undo", list(told.undo))
 
 
@@ -263,13 +274,14 @@ def _phases(run: Run) -> str:
     return " · ".join(f"{name.replace('_', ' ')} {duration(took)}" for name, took in run.seconds_in.items())
 
 
-def _step(step: StepSpan) -> str:
+def _step(run: Run, step: StepSpan) -> str:
     work = "not finished" if step.work_seconds is None else duration(step.work_seconds)
     gate = "" if step.plan.gate is Gate.NONE or step.done_at is None else ", its gate did not pass"
     if step.gate_seconds is not None:
         gate = f", gate {duration(step.gate_seconds)}"
     share = f", then {step.plan.new_share:.0%} new" if step.plan.new_share else ""
-    return f"{step.plan.id}: {work}{gate}{share}"
+    drain = f"; {said}" if (said := drain_slack(run, step.plan.id)) else ""
+    return f"{step.plan.id}: {work}{gate}{share}{drain}"
 
 
 def duration(seconds: float) -> str:

@@ -122,3 +122,14 @@ def failed_of(run: Run) -> str:
                 f"{count(total.old_failures)} of {count(total.old_requests)} on {old}"
             )
     return ""
+
+
+def drain_slack(run: Run, step: str) -> str:
+    """Say how much slack the drains of a step's pods had, by the balancer with the least; empty for none."""
+    drained = run.drained(step)
+    if drained is None:
+        return ""
+    pods = f"{count(drained.pods)} {'pod' if drained.pods == 1 else 'pods'}"
+    if drained.slack_seconds is None:
+        return f"drain slack of {pods} not seen"
+    return f"drain slack of {pods} at least {drained.slack_seconds:.1f} s"

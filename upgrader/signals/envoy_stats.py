@@ -22,11 +22,12 @@ from urllib.parse import quote
 from upgrader.model.config_health import ConfigHealth
 from upgrader.model.counters import Ledger, Look, Sample
 from upgrader.model.evidence import Counts
+from upgrader.model.first_requests import FirstRequests
 from upgrader.model.fleet import Fleet, Pod, Side
 from upgrader.model.plugins import Signal
 from upgrader.model.ports import Answer, Clock, Endpoint, Ports, Sweep
 from upgrader.model.proxy_stats import FILTER, ProxyStats, Requests, read_stats, requests_of
-from upgrader.model.reading import UNASKED, Reading
+from upgrader.model.reading import UNASKED, Fact, Reading
 from upgrader.model.route_loss import RouteLoss
 
 PATH: Final = f"/stats?usedonly&filter={quote(FILTER, safe='')}"
@@ -73,6 +74,7 @@ class EnvoyStats:
         self._config = ConfigHealth()
         self._routes = RouteLoss()
         self._speaking: frozenset[str] = frozenset()
+        self._first_requests = FirstRequests(self.name)
         self._due_requests = 0.0
 
     def read(self, fleet: Fleet) -> Reading:
@@ -159,7 +161,11 @@ class EnvoyStats:
             source=self._source(len(asked) - len(unread), total),
             window_seconds=look.seconds,
             counts=counts,
-            facts=(*self._config.facts(asked, now=self._clock.monotonic()), *self._routes.facts()),
+            facts=(
+                *self._config.facts(asked, now=self._clock.monotonic()),
+                *self._routes.facts(),
+                *self._silent(fleet, look, unread),
+            ),
             values=_values(new, old, look, unread=len([1 for pod in expected if pod.uid in unread]))
             | self._unasked(total - len(asked)),
             complete=not any(pod.uid in unread for pod in expected),
@@ -171,6 +177,12 @@ class EnvoyStats:
     def _unasked(self, count: int) -> dict[str, float]:
         """Say how many pods were left out of a sample; one without an address is no part of any."""
         return {UNASKED: float(count)} if count and self._sweep.reach != _WIDE else {}
+
+    def _silent(self, fleet: Fleet, look: Look, unread: Mapping[str, str]) -> tuple[Fact, ...]:
+        """Name the new proxies that could be read and have answered no request yet."""
+        grown = {uid: requests_of(growth).requests for uid, growth in look.growth.items()}
+        proxies = [pod for pod in fleet.pods if pod.uid not in unread and self._is_proxy(pod)]
+        return self._first_requests.look(proxies, grown, new_ratio=fleet.new_ratio)
 
     def _count_due(self, fleet: Fleet, look: Look, *, new: Requests, old: Requests) -> None:
         """Add what new pods should have had: by the balancer's share, else by their share of ready pods."""

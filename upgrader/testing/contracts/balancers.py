@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -123,6 +124,31 @@ class HealthContract(SignalContract):
 
         assert (last.values["old_healthy"], last.values["new_healthy"]) == (0, 0)
         assert Weight.HOLD in _weights([last])
+        assert Weight.BREACH not in _weights(readings)
+
+    def ended(self, word: str | None) -> list[Reading]:
+        """Let the old pod end while this is said of it; return the readings since it is gone."""
+        rig: HealthRig = self.make_rig()
+        balancer, fleet = rig.make(), rig.fleet()
+        self.look(rig, balancer)
+        rig.say(OLD_ADDRESS, word)
+        others = tuple(pod for pod in fleet.pods if pod.address != OLD_ADDRESS)
+        ending = tuple(replace(pod, terminating=True) for pod in fleet.pods if pod.address == OLD_ADDRESS)
+        self.look(rig, balancer, fleet=replace(fleet, pods=(*ending, *others)))
+        return self.look(rig, balancer, fleet=replace(fleet, pods=others))
+
+    def test_a_pod_that_ends_after_it_was_let_go_of_is_measured(self) -> None:
+        """Once, by `Intake.values`: its drain had slack."""
+        told = [one.values for one in self.ended(None) if "drained_pods" in one.values]
+
+        assert [one["drained_pods"] for one in told] == [1]
+        assert told[0]["drain_slack_seconds"] >= 0
+
+    def test_a_pod_that_is_gone_and_still_healthy_there_holds(self) -> None:
+        """Its requests are lost, and the new version is not to blame."""
+        readings = self.ended(self.make_rig().word_for(Health.HEALTHY))
+
+        assert ("ended-before-let-go", Weight.HOLD) in [(one.rule, one.weight) for one in readings[-1].facts]
         assert Weight.BREACH not in _weights(readings)
 
     def test_while_it_cannot_be_asked_nothing_is_said_of_backends(self, trouble: Trouble) -> None:

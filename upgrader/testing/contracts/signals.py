@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from upgrader.model.fleet import Fleet
 from upgrader.model.plugins import Signal
 from upgrader.model.reading import Reading
 from upgrader.testing.contracts.rigs import SignalRig, Trouble
@@ -30,13 +31,15 @@ class SignalContract:
         if "trouble" in metafunc.fixturenames:
             metafunc.parametrize("trouble", [*self.make_rig().troubles])
 
-    def look(self, rig: SignalRig, signal: Signal, *, times: int = LOOKS) -> list[Reading]:
-        """Look so often, at the signal's own pace; every look is over in time."""
+    def look(
+        self, rig: SignalRig, signal: Signal, *, times: int = LOOKS, fleet: Fleet | None = None
+    ) -> list[Reading]:
+        """Look so often, at the signal's own pace, at this gateway or the rig's; each look ends in time."""
         readings = []
         for _ in range(times):
             rig.pass_time(signal.interval_seconds)
             began = rig.clock.monotonic()
-            reading = signal.read(rig.fleet())
+            reading = signal.read(fleet or rig.fleet())
             took = rig.clock.monotonic() - began
             assert took <= LOOK_SECONDS + 1e-6, f"a look took {took:.2f} s"
             assert isinstance(reading, Reading)

@@ -8,7 +8,7 @@ from datetime import timedelta
 from typing import Any
 
 from upgrader.errors import BalancerUnwilling
-from upgrader.model.backend_health import Health, Intake, counted
+from upgrader.model.backend_health import Health, Intake
 from upgrader.model.fleet import Fleet
 from upgrader.model.plugins import Signal, Split
 from upgrader.model.ports import Ports
@@ -68,7 +68,7 @@ class AcmeBalancer:
         facts = self._intake.facts(pods, health, now=self._clock.monotonic())
         text = f"{self.name} calls backends {', '.join(strange)}, which is not known"
         notes = (Fact(Weight.NOTE, "unknown-health-word", text),) if strange else ()
-        values = counted(pods, health) | {"green_ratio": share}
+        values = self._intake.values(pods, health) | {"green_ratio": share}
         return Reading(self.name, now, now, self._api.url, facts=(*facts, *notes), values=values)
 
     def close(self) -> None:
