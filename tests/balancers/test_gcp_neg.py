@@ -185,6 +185,20 @@ def test_health_that_is_gone_from_a_whole_group_holds_at_once() -> None:
     assert "backend-unknown" in facts(bench.looks(LOOKS_TO_BELIEVE))
 
 
+@pytest.mark.parametrize(("word", "healthy"), [("UNHEALTHY", 0), ("HEALTHY", 1)])
+def test_of_a_pod_with_two_addresses_the_worse_word_counts(word: str, healthy: int) -> None:
+    states = {"healthState": "HEALTHY", "ipv6HealthState": word}
+    service = {"backendService": f"{ROOT}/global/backendServices/blue"}
+    item = {
+        "networkEndpoint": {"ipAddress": "10.0.0.2", "ipv6Address": "fd00::2"},
+        "healths": [{"backendService": service, **states}],
+    }
+    bench = Bench()
+    bench.api.answers["listNetworkEndpoints"] = Answer(200, json.dumps({"items": [item]}).encode())
+
+    assert bench.looks().values["new_healthy"] == healthy
+
+
 def test_a_strange_word_is_unknown_and_said() -> None:
     bench = Bench()
     bench.api.endpoints["blue-a"].append(("10.0.0.2", "REBALANCING"))

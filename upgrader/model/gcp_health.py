@@ -56,7 +56,8 @@ class Attached:
 
     Args:
         address: Its IP.
-        words: What the backend service says of it; empty when no check of it has come to an end.
+        words: What the backend service says of it, one for each IP version that it checks; empty when no
+            check of it has come to an end.
     """
 
     address: str
@@ -118,8 +119,15 @@ def strange_words(attached: Iterable[Attached]) -> tuple[str, ...]:
 def _attached(item: Mapping[str, Any], service: str) -> Attached:
     endpoint = item.get("networkEndpoint") or {}
     words = tuple(
-        str(one.get("healthState") or one.get("ipv6HealthState") or "UNKNOWN")
+        word
         for one in item.get("healths") or ()
         if tail(str((one.get("backendService") or {}).get("backendService") or "")) == service
+        for word in _words(one)
     )
     return Attached(str(endpoint.get("ipAddress") or endpoint.get("ipv6Address") or ""), words)
+
+
+def _words(health: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return the words of both addresses, where an endpoint has two."""
+    said = (health.get("healthState"), health.get("ipv6HealthState"))
+    return tuple(str(word) for word in said if word) or ("UNKNOWN",)
