@@ -18,7 +18,7 @@ from datetime import timedelta
 from typing import Any, Final
 from urllib.parse import quote, urlsplit
 
-from upgrader.adapters.gcp_compute import Budget, Call, ComputeApi
+from upgrader.adapters.gcp_compute import LONGEST_CALL_SECONDS, Budget, Call, ComputeApi, Unanswered
 from upgrader.adapters.gcp_traffic import UrlMap, backend_services
 from upgrader.errors import BalancerUnwilling
 from upgrader.model.backend_health import Health, Intake, counted, worst
@@ -43,6 +43,8 @@ LOOK_SECONDS: Final = 0.9
 """All calls of one look together."""
 SERVICES_SECONDS: Final = 60.0
 """So often the backend services are asked for their NEGs: a zone is seldom added."""
+_NOT_AS_IT_WAS: Final = (400, 404)
+"""A group that was deleted, or a page whose token is worth nothing any more: asking again brings the same."""
 _LIST_ENDPOINTS: Final = "compute.networkEndpointGroups.get"
 
 
@@ -160,15 +162,25 @@ class GcpNeg:
         self._heard = {place: heard for place, heard in self._heard.items() if place in places}
 
     def _go_round(self, budget: Budget) -> bool:
-        """Read NEG after NEG; return whether the round came to its end."""
-        walk = self._round
-        while walk.waiting:
+        """Read NEG after NEG; return whether the round came to its end.
+
+        A page that the look's end cut off is no failure: it is the next look's.
+        """
+        while self._round.waiting:
             if budget.is_spent:
                 return False
-            self._read_page(walk, budget)
+            seconds = budget.next_seconds()
+            try:
+                self._read_page(self._round, seconds)
+            except Unanswered as error:
+                if not error.status and seconds < LONGEST_CALL_SECONDS:
+                    return False
+                if error.status in _NOT_AS_IT_WAS:
+                    self._round, self._asked_at = _Round(), {}
+                raise
         return True
 
-    def _read_page(self, walk: _Round, budget: Budget) -> None:
+    def _read_page(self, walk: _Round, seconds: float) -> None:
         service, group = walk.waiting[0]
         token = f"?pageToken={quote(walk.token, safe='')}" if walk.token else ""
         call = Call(
@@ -179,7 +191,7 @@ class GcpNeg:
             {"healthStatus": "SHOW"},
         )
         began = self._clock.now()
-        page = self._api.send(call, deadline_seconds=budget.next_seconds())
+        page = self._api.send(call, deadline_seconds=seconds)
         walk.began = walk.began if walk.token else began
         walk.pages.extend(read_endpoints(page, service))
         walk.token = str(page.get("nextPageToken") or "")
