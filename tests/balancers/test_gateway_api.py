@@ -393,6 +393,30 @@ def test_rules_with_one_place_only_are_told() -> None:
     assert "rules[2]" not in reading.facts[0].text
 
 
+def test_another_route_that_sends_to_a_place_is_told() -> None:
+    kube = RouteKube(http_route(PARTED))
+    kube.beside = (http_route([ref("blue", 1)], name="shop"), http_route([ref("red", 1)], name="other"))
+
+    reading = balancer(kube).read(fleet())
+
+    assert [(fact.rule, fact.weight) for fact in reading.facts] == [("traffic-not-moved", Weight.NOTE)]
+    assert "HTTPRoute edge/shop" in reading.facts[0].text
+    assert "other" not in reading.facts[0].text
+
+
+def test_sessions_that_outlive_a_weight_of_0_are_told() -> None:
+    kube = RouteKube(http_route(PARTED, [ref("red", 1)]))
+    assert kube.route is not None
+    for rule in kube.route["spec"]["rules"]:
+        rule["sessionPersistence"] = {"type": "Cookie"}
+
+    reading = balancer(kube).read(fleet())
+
+    assert [(fact.rule, fact.weight) for fact in reading.facts] == [("session-affinity", Weight.NOTE)]
+    assert "rules[0]" in reading.facts[0].text
+    assert "rules[1]" not in reading.facts[0].text
+
+
 @pytest.mark.parametrize(
     ("manager", "is_told"),
     [("argocd-controller", True), ("helm", True), ("upgrader", False), ("kubectl-edit", False)],

@@ -68,6 +68,7 @@ class Shape:
         named: Reads what an entry names.
         absent: What an absent weight means.
         single: Where a rule names one destination without a weight, below the rule; empty for nowhere.
+        sticky: What in a rule keeps sessions at their backend whatever its weight; empty for nothing.
     """
 
     lists: tuple[tuple[str, ...], ...]
@@ -75,6 +76,7 @@ class Shape:
     named: Named
     absent: int
     single: tuple[str, ...] = ()
+    sticky: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,11 +100,13 @@ class Rule:
         name: How sentences call it, such as ``rules[0]``.
         places: The entries of each color.
         others: The entries of neither.
+        is_sticky: It keeps sessions at their backend, also at one whose weight is 0.
     """
 
     name: str
     places: Mapping[Color, tuple[Entry, ...]]
     others: tuple[Entry, ...] = ()
+    is_sticky: bool = False
 
     @property
     def is_parted(self) -> bool:
@@ -227,6 +231,15 @@ class Weights:
         """Return in words which rules hold one place only: their traffic is never moved."""
         return tuple(f"{rule.name} ({rule.only} only)" for rule in self.rules if rule.only)
 
+    def sticky(self) -> tuple[str, ...]:
+        """Return the names of the rules that part traffic, but of new sessions only."""
+        return tuple(rule.name for rule in self.rules if rule.is_parted and rule.is_sticky)
+
+    @property
+    def is_any(self) -> bool:
+        """Tell whether some rule holds a place."""
+        return any(rule.is_parted or rule.only for rule in self.rules)
+
 
 def _set(entry: Entry, weight: int) -> dict[str, Any]:
     """Return the operation that sets a weight; ``add`` also replaces one that is there (RFC 6902, 4.1)."""
@@ -294,7 +307,8 @@ def _rule(
         found.setdefault(color(single), []).append(Entry("", 1))
     *_, where, number = at.split("/")
     places = {one: tuple(found.get(one, ())) for one in Color}
-    return Rule(f"{where}[{number}]", places, tuple(found.get(None, ())))
+    is_sticky = bool(shape.sticky) and bool(below(rule, shape.sticky))
+    return Rule(f"{where}[{number}]", places, tuple(found.get(None, ())), is_sticky)
 
 
 def _color(found: Destination | None, places: Mapping[Color, Destination]) -> Color | None:
