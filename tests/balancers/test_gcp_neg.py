@@ -32,6 +32,7 @@ class FakeCompute(FakeHttp):
         self.clock = clock
         self.seconds = 0.0
         self.scheme = "EXTERNAL_MANAGED"
+        self.affinity = "NONE"
         self.groups = {"blue": ["a"], "green": ["a"]}
         self.endpoints: dict[str, list[tuple[str, str]]] = {
             "blue-a": [("10.0.0.1", "HEALTHY")],
@@ -60,7 +61,8 @@ class FakeCompute(FakeHttp):
             groups = [
                 f"{ROOT}/zones/{zone}/networkEndpointGroups/{name}-{zone}" for zone in self.groups[name]
             ]
-            return {"loadBalancingScheme": self.scheme, "backends": [{"group": one} for one in groups]}
+            kind = {"loadBalancingScheme": self.scheme, "sessionAffinity": self.affinity}
+            return kind | {"backends": [{"group": one} for one in groups]}
         if "listNetworkEndpoints" in path:
             assert json.loads(request.body) == {"healthStatus": "SHOW"}
             return self._page(path.split("/")[3], int(path.partition("pageToken=")[2] or 0))
@@ -468,6 +470,29 @@ def test_routes_past_the_weights_hold() -> None:
     assert "path matcher m to blue or green past the weights" in bench.traffic.split().error
     assert facts(reading) == {"split-unknown": Weight.HOLD}
     assert "green_ratio" not in reading.values
+
+
+def test_a_place_that_names_one_service_twice_is_no_place_to_move() -> None:
+    """Both entries would get the whole weight: 500 and twice 500 are two thirds, not a half."""
+    bench = Bench(moves=True)
+    link = f"{ROOT}/global/backendServices/"
+    named = [{"backendService": link + name, "weight": 1} for name in ("blue", "green", "green")]
+    bench.api.extra = {
+        "pathMatchers": [{"name": "m", "defaultRouteAction": {"weightedBackendServices": named}}]
+    }
+
+    assert "path matcher m to blue or green past the weights" in bench.traffic.split().error
+
+
+@pytest.mark.parametrize(
+    ("affinity", "told"), [("NONE", {}), ("GENERATED_COOKIE", {"session-affinity": Weight.NOTE})]
+)
+def test_session_affinity_beside_weights_is_told(affinity: str, told: dict[str, Weight]) -> None:
+    bench = Bench(moves=True)
+    bench.api.endpoints["green-a"] = [("10.0.0.2", "HEALTHY")]
+    bench.api.affinity = affinity
+
+    assert facts(bench.looks()) == told
 
 
 def test_the_way_back_moves_what_obeys_all_the_same() -> None:

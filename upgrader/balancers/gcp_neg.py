@@ -100,6 +100,7 @@ class GcpNeg:
         self._intake = Intake(self.name, settle_seconds=settle)
         self._groups: dict[str, tuple[Group, ...]] = {}
         self._schemes: dict[str, str] = {}
+        self._affinities: dict[str, str] = {}
         self._asked_at: dict[str, float] = {}
         self._shares: Mapping[str, float] = {}
         self._round = _Round()
@@ -157,6 +158,7 @@ class GcpNeg:
             except ValueError as error:
                 raise BalancerUnwilling(f"backend service {service}: {error}") from error
             self._schemes[service] = str(said.get("loadBalancingScheme") or "")
+            self._affinities[service] = str(said.get("sessionAffinity") or "NONE")
             self._asked_at[service] = now
         places = set(self._places())
         self._heard = {place: heard for place, heard in self._heard.items() if place in places}
@@ -317,7 +319,8 @@ class GcpTraffic(GcpNeg):
 
     def _traffic_facts(self) -> tuple[Fact, ...]:
         text = f"how it parts traffic is not known: {self._url_map.trouble}"
-        return (Fact(Weight.HOLD, "split-unknown", text),) if self._url_map.trouble else ()
+        unknown = (Fact(Weight.HOLD, "split-unknown", text),) if self._url_map.trouble else ()
+        return (*unknown, *_sticky(self._affinities))
 
     def _ask_shares(self, budget: Budget) -> Mapping[str, float]:
         self._refuse_classic()
@@ -360,6 +363,19 @@ def build(settings: Mapping[str, Any], ports: Ports) -> Signal:
 
 def _seconds(value: timedelta | float) -> float:
     return value.total_seconds() if isinstance(value, timedelta) else float(value)
+
+
+def _sticky(affinities: Mapping[str, str]) -> tuple[Fact, ...]:
+    """Say which backend services keep sessions, which Google advises against beside weights.
+
+    Source: google-cloud-compute 1.57.0, ``WeightedBackendService.weight``, 2026-11-24.
+    """
+    kept = [f"{service} ({word})" for service, word in affinities.items() if word != "NONE"]
+    text = (
+        f"session affinity of {', '.join(kept)} beside weights: shares may be of new sessions, on the way "
+        "back too; Google says not to have both"
+    )
+    return (Fact(Weight.NOTE, "session-affinity", text),) if kept else ()
 
 
 def _open_gates(pods: Sequence[Pod], health: Mapping[str, Health]) -> tuple[Fact, ...]:
