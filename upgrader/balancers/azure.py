@@ -311,8 +311,8 @@ def _strange(balancer: str, words: Sequence[str]) -> tuple[Fact, ...]:
 def _of_group(balancer: str, said: Mapping[str, Any]) -> Iterator[Fact]:
     """Tell which settings of an origin group make the share another than the weights say.
 
-    Source: learn.microsoft.com, "Traffic routing methods to origin" (latency sensitivity 0 ms: "weights on the
-    origin don't take effect unless two origins have the same network latency"), 2026-11-24.
+    Source: learn.microsoft.com, "Traffic routing methods to origin" (latency sensitivity 0 ms: weights
+    "don't take effect unless two origins have the same network latency"), 2026-11-24.
     """
     if str(said.get("sessionAffinityState") or "").lower() == "enabled":
         text = f"{balancer} keeps sessions at their origin: a share is one of new sessions, not of requests"
