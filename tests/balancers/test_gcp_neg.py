@@ -33,6 +33,7 @@ class FakeCompute(FakeHttp):
         self.seconds = 0.0
         self.scheme = "EXTERNAL_MANAGED"
         self.affinity = "NONE"
+        self.drained: tuple[str, ...] = ()
         self.groups = {"blue": ["a"], "green": ["a"]}
         self.endpoints: dict[str, list[tuple[str, str]]] = {
             "blue-a": [("10.0.0.1", "HEALTHY")],
@@ -59,10 +60,14 @@ class FakeCompute(FakeHttp):
         name = path.partition("?")[0].split("/")[-1]
         if "backendServices" in path:
             groups = [
-                f"{ROOT}/zones/{zone}/networkEndpointGroups/{name}-{zone}" for zone in self.groups[name]
+                {
+                    "group": f"{ROOT}/zones/{zone}/networkEndpointGroups/{name}-{zone}",
+                    "capacityScaler": 0 if zone in self.drained else 1,
+                }
+                for zone in self.groups[name]
             ]
             kind = {"loadBalancingScheme": self.scheme, "sessionAffinity": self.affinity}
-            return kind | {"backends": [{"group": one} for one in groups]}
+            return kind | {"backends": groups}
         if "listNetworkEndpoints" in path:
             assert json.loads(request.body) == {"healthStatus": "SHOW"}
             return self._page(path.split("/")[3], int(path.partition("pageToken=")[2] or 0))
@@ -199,6 +204,20 @@ def test_of_a_pod_with_two_addresses_the_worse_word_counts(word: str, healthy: i
     bench.api.answers["listNetworkEndpoints"] = Answer(200, json.dumps({"items": [item]}).encode())
 
     assert bench.looks().values["new_healthy"] == healthy
+
+
+def test_an_endpoint_of_a_drained_group_gets_nothing_and_that_is_said() -> None:
+    """A group whose capacity is scaled to 0 is checked and healthy, and gets no request."""
+    bench = Bench()
+    bench.api.groups["blue"] = ["a", "b"]
+    bench.api.endpoints["blue-b"] = [("10.0.0.2", "HEALTHY")]
+    bench.api.drained = ("b",)
+
+    reading = bench.looks(9)
+
+    assert (reading.values["old_healthy"], reading.values["new_healthy"]) == (1, 0)
+    assert facts(reading) == {"group-drained": Weight.NOTE}
+    assert "b/blue-b" in reading.facts[0].text
 
 
 def test_a_strange_word_is_unknown_and_said() -> None:

@@ -29,6 +29,7 @@ from upgrader.model.gcp_health import (
     OPEN_GATES,
     Attached,
     Group,
+    drained,
     groups_of,
     judged,
     read_endpoints,
@@ -209,6 +210,7 @@ class GcpNeg:
                 *self._intake.facts(pods, health, now=self._clock.monotonic()),
                 *self._strange(),
                 *self._silent(),
+                *self._drained(),
                 *self._traffic_facts(),
                 *_open_gates(pods, health),
             )
@@ -226,7 +228,7 @@ class GcpNeg:
         said: dict[str, list[Health]] = {}
         for place, heard in self._heard.items():
             for address, healths in judged(heard.attached, unsaid=self._unsaid(place, heard)).items():
-                said.setdefault(address, []).extend(healths)
+                said.setdefault(address, []).extend(drained(healths) if place[1].is_drained else healths)
         return {address: worst(healths) for address, healths in said.items()}
 
     def _unsaid(self, place: tuple[str, Group], heard: _Heard) -> Health:
@@ -257,6 +259,14 @@ class GcpNeg:
             "yet, or the group is not attached to a backend service that checks health"
         )
         return (Fact(Weight.NOTE, "group-without-health", text),) if silent else ()
+
+    def _drained(self) -> tuple[Fact, ...]:
+        """Name the NEGs that get nothing."""
+        names = sorted({str(group) for _, group in self._heard if group.is_drained})
+        text = (
+            f"{', '.join(names)} gets no traffic (capacityScaler 0): its endpoints are not taken for healthy"
+        )
+        return (Fact(Weight.NOTE, "group-drained", text),) if names else ()
 
     @property
     def _source(self) -> str:

@@ -40,11 +40,14 @@ class Group:
         path: From ``projects/`` on.
         zone: Its zone.
         name: Its name.
+        is_drained: Its capacity is scaled to 0: it is checked as before, and gets no request. Source:
+            google-cloud-compute 1.57.0, ``Backend.capacity_scaler``, 2026-11-24.
     """
 
     path: str
     zone: str
     name: str
+    is_drained: bool = False
 
     def __str__(self) -> str:
         return f"{self.zone}/{self.name}"
@@ -76,7 +79,8 @@ def groups_of(service: Mapping[str, Any]) -> tuple[Group, ...]:
         match = _GROUP.fullmatch(place)
         if match is None:
             raise ValueError(f"its backend {place} is no zonal network endpoint group")
-        found.append(Group(*match.groups()))
+        path, zone, name = match.groups()
+        found.append(Group(path, zone, name, is_drained=backend.get("capacityScaler") == 0))
     if not found:
         raise ValueError("it has no backends")
     return tuple(sorted(found))
@@ -109,6 +113,12 @@ def judged(attached: Iterable[Attached], *, unsaid: Health) -> dict[str, list[He
         said = [WORDS.get(word, Health.UNKNOWN) for word in one.words] or [unsaid]
         healths.setdefault(one.address, []).extend(said)
     return healths
+
+
+def drained(healths: Iterable[Health]) -> list[Health]:
+    """Return what is said of an endpoint in a group that gets nothing: good becomes leaving."""
+    good = (Health.HEALTHY, Health.UNPROVEN)
+    return [Health.LEAVING if one in good else one for one in healths]
 
 
 def strange_words(attached: Iterable[Attached]) -> tuple[str, ...]:
