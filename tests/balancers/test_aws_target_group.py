@@ -405,6 +405,20 @@ def test_the_way_back_by_hand_is_a_command_with_the_whole_action(arn: str, what:
     assert json.loads(words[-1]) == [bench.aws.actions[0], {**forward(999, 0), "Order": 2}]
 
 
+def test_credentials_that_were_renewed_are_found_without_a_restart() -> None:
+    """boto3 keeps what it once read off a profile's file, however often that is written anew."""
+    bench = Bench(**PAIR)
+    bench.look()
+    bench.aws.fails["describe_target_health"] = refusal("ExpiredToken", "the security token is expired")
+
+    error = bench.look().error
+    bench.aws = FakeElbv2()
+    reading = bench.look(blue=[target("10.0.0.1")], green=[target("10.0.0.2")])
+
+    assert "sign in anew" in error
+    assert healthy(reading) == (1, 1, 1)
+
+
 def test_the_way_back_by_hand_is_a_sentence_before_the_rule_was_read() -> None:
     said = Bench(**PAIR).balancer.by_hand(0)
 

@@ -346,6 +346,8 @@ class Api:
             trouble = trouble_of(error, operation)
             if trouble is None:
                 raise
+            if trouble.is_login:  # boto3 would keep what it read off a file, however often that is renewed
+                self._client = None
             raise BalancerUnwilling(trouble.what, remedy=trouble.remedy) from error
 
 
