@@ -314,9 +314,24 @@ def test_the_way_by_hand_is_one_command() -> None:
 
     assert command[:5] == ["kubectl", "-n", "edge", "patch", "httproute.gateway.networking.k8s.io"]
     assert command[5:8] == ["api", "--type=json", "-p"]
-    assert json.loads(command[8]) == [
+    assert [one for one in json.loads(command[8]) if one["op"] != "test"] == [
         {"op": "add", "path": "/spec/rules/0/backendRefs/0/weight", "value": 1000},
         {"op": "add", "path": "/spec/rules/0/backendRefs/1/weight", "value": 0},
+    ]
+
+
+def test_the_command_of_a_plan_changes_nothing_where_the_rules_moved_since() -> None:
+    """Its paths count rules: put before another rule it would set weights that are not ours."""
+    made = balancer(RouteKube(http_route(PARTED)))
+
+    told = json.loads(shlex.split(made.by_hand(0.0))[8])
+
+    tests = [one for one in told if one["op"] == "test"]
+    assert told[: len(tests)] == tests
+    assert tests == [
+        {"op": "test", "path": f"/spec/rules/0/backendRefs/{index}/{key}", "value": value}
+        for index, namespace in ((0, "gw-blue"), (1, "gw-green"))
+        for key, value in (("name", "proxy"), ("namespace", namespace))
     ]
 
 

@@ -17,6 +17,8 @@ from upgrader.model.ports import Manifest, Ref
 
 UPSTREAM = "Upstream"
 """The detail of a destination that names an Upstream of Gloo."""
+_NAMES = ("name", "namespace", "destination")
+"""Keys of an entry that say where it sends to, in any of the kinds."""
 OURS = "upgrader"
 """Our field manager."""
 
@@ -86,10 +88,12 @@ class Entry:
     Args:
         pointer: JSON pointer of its weight.
         weight: Its weight, >= 0.
+        names: What tells that it is this one: JSON pointers and the values there.
     """
 
     pointer: str
     weight: int
+    names: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,6 +226,15 @@ class Weights:
         winner = Color.GREEN if green else Color.BLUE
         return [one for rule in self._both() for one in _give_all(rule, winner, total=total)]
 
+    def guards(self) -> list[dict[str, Any]]:
+        """Return operations that fail unless the entries are still where they were: paths count rules.
+
+        `patch` needs none: it has the version.
+        """
+        entries = (one for rule in self._both() for color in Color for one in rule.places[color])
+        named = (each for one in entries for each in one.names.items())
+        return [{"op": "test", "path": path, "value": value} for path, value in named]
+
     def without(self) -> tuple[Color, ...]:
         """Return the places that some rule gives no weight."""
         rules = self._both()
@@ -297,10 +310,11 @@ def _rule(
 ) -> Rule:
     found: dict[Color | None, list[Entry]] = {}
     for index, entry in enumerate(below(rule, shape.entries) or ()):
-        pointer = f"{at}/{'/'.join(shape.entries)}/{index}/weight"
+        pointer = f"{at}/{'/'.join(shape.entries)}/{index}"
         weight = entry.get("weight")
+        names = {f"{pointer}/{key}": entry[key] for key in _NAMES if key in entry}
         found.setdefault(color(entry), []).append(
-            Entry(pointer, int(shape.absent if weight is None else weight))
+            Entry(f"{pointer}/weight", int(shape.absent if weight is None else weight), names)
         )
     single = below(rule, shape.single) if shape.single else None
     if single:

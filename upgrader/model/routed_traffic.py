@@ -150,9 +150,10 @@ class RoutedTraffic:
             self._kube.drop_ownership(self.ref)
 
     def by_hand(self, green_ratio: float) -> str:
-        """Return the command that does the same as `move`, on the rules as they are now."""
+        """Return the command that does the same as `move`, and fails where the rules were moved since."""
         try:
-            changes = self._weights(self._get()).changes(green_ratio, total=self._terms.total)
+            weights = self._weights(self._get())
+            changes = [*weights.guards(), *weights.changes(green_ratio, total=self._terms.total)]
         except BalancerUnwilling as error:
             return f"set the weights in {self.ref}, which cannot be read now: {error.what}"
         what = f"{self.ref.kind.lower()}.{self.ref.api_version.partition('/')[0]}"
