@@ -3,13 +3,15 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
+from google.auth.exceptions import RefreshError
 
 from tests.signals.fakes import FakeClock
-from upgrader.adapters.tokens import EARLY_SECONDS, Token, Tokens
+from upgrader.adapters.tokens import EARLY_SECONDS, Token, Tokens, google
 from upgrader.errors import BalancerUnwilling
 
 
@@ -134,3 +136,30 @@ def test_a_broken_credentials_file_is_said_with_what_to_do(
         _first(tokens)
 
     assert "application-default login" in raised.value.remedy
+
+
+class _Credentials:
+    """What google-auth finds at one time: of a login that is over, or of a good one."""
+
+    def __init__(self, fails: str | None = None) -> None:
+        self.token, self.expiry = "fresh", datetime.now(UTC).replace(tzinfo=None) + timedelta(hours=1)
+        self._fails = fails
+
+    def refresh(self, request: object) -> None:
+        if self._fails is not None:
+            raise RefreshError(self._fails)  # type: ignore[no-untyped-call]
+
+
+@pytest.mark.parametrize(
+    ("said", "shown"),
+    [("invalid_grant: Token has been expired or revoked.", "invalid_grant"), ("", "RefreshError")],
+)
+def test_a_login_that_was_renewed_is_found_without_a_restart(said: str, shown: str) -> None:
+    """The credentials of the old login are of no use for ever; those that login left are asked for anew."""
+    found = [_Credentials(said), _Credentials()]
+    fetch = google(lambda: found.pop(0))
+
+    with pytest.raises(BalancerUnwilling, match=f"Google's credentials are not usable: .*{shown}"):
+        fetch()
+
+    assert fetch().value == "fresh"

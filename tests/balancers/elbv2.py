@@ -56,6 +56,9 @@ class FakeElbv2:
         self.attributes: dict[str, str] = {}
         self.actions: list[dict[str, Any]] = [forward()]
         self.is_default = False
+        self.others: list[dict[str, Any]] = []
+        self.listeners: list[dict[str, Any]] = []
+        self.page = 400
         self.fails: dict[str, Exception] = {}
         self.calls: list[str] = []
         self.sent: list[Mapping[str, Any]] = []
@@ -92,9 +95,17 @@ class FakeElbv2:
 
     def _describe_rules(self, asked: Mapping[str, Any]) -> Any:
         rule = {"RuleArn": RULE, "Priority": "1", "Actions": self.actions, "IsDefault": self.is_default}
-        return {"Rules": [rule]}
+        if asked.get("RuleArns"):
+            return {"Rules": [rule]}
+        start = int(asked.get("Marker") or 0)
+        rules = [rule, *self.others][start : start + self.page]
+        more = start + self.page <= len(self.others)
+        return {"Rules": rules, **({"NextMarker": str(start + self.page)} if more else {})}
 
     def _describe_listeners(self, asked: Mapping[str, Any]) -> Any:
+        if "LoadBalancerArn" in asked:
+            assert asked["LoadBalancerArn"].startswith(f"{PREFIX}:loadbalancer/")
+            return {"Listeners": [{"ListenerArn": LISTENER, "DefaultActions": []}, *self.listeners]}
         return {"Listeners": [{"ListenerArn": asked["ListenerArns"][0], "DefaultActions": self.actions}]}
 
     def _modify_rule(self, asked: Mapping[str, Any]) -> Any:

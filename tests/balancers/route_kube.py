@@ -22,7 +22,7 @@ class FakeWatch:
     closed: bool = False
 
     def objects(self) -> tuple[Manifest, ...]:
-        return (deepcopy(self.kube.route),) if self.kube.route else ()
+        return deepcopy((*((self.kube.route,) if self.kube.route else ()), *self.kube.beside))
 
     def age_seconds(self) -> float:
         return self.age
@@ -47,6 +47,8 @@ class RouteKube:
     absent: tuple[Ref, ...] = ()
     """Backends that are not there; all others are."""
     dropped: list[Ref] = field(default_factory=list)
+    beside: tuple[Manifest, ...] = ()
+    """Other objects of the kind and namespace."""
 
     def get(self, ref: Ref) -> Manifest | None:
         if self.fails:

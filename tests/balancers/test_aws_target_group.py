@@ -338,6 +338,47 @@ def test_behind_a_network_balancer_only_new_connections_move() -> None:
     assert facts(reading) == {"only-new-connections": Weight.NOTE}
 
 
+def _other(number: int, **weights: int | None) -> dict[str, Any]:
+    return {"RuleArn": f"{RULE}{number}", "Priority": str(number), "Actions": [forward(**weights)]}
+
+
+def test_other_rules_that_send_to_a_group_are_told() -> None:
+    """All pages of them: what they send stays with the old group, and ends with it."""
+    bench = Bench(**PAIR)
+    bench.aws.page = 1
+    bench.aws.others = [_other(2, blue=None, green=None), _other(3, blue=1, green=None)]
+
+    reading = bench.look(blue=[target("10.0.0.1")], green=[target("10.0.0.2")])
+
+    assert facts(reading) == {"traffic-not-moved": Weight.NOTE}
+    assert f"{RULE}3 is not moved" in reading.facts[0].text
+    assert f"{RULE}2" not in reading.facts[0].text
+    assert facts(bench.look()) == facts(reading)
+
+
+def test_another_listener_of_a_network_balancer_is_told() -> None:
+    bench = Bench(**{**PAIR, "listener_rule": NETWORK})
+    bench.aws.listeners = [
+        {"ListenerArn": NETWORK, "DefaultActions": [forward()]},
+        {"ListenerArn": f"{NETWORK}x", "DefaultActions": [{"Type": "forward", "TargetGroupArn": BLUE}]},
+    ]
+
+    reading = bench.look(blue=[target("10.0.0.1")], green=[target("10.0.0.2")])
+
+    assert facts(reading) == {"only-new-connections": Weight.NOTE, "traffic-not-moved": Weight.NOTE}
+    assert f"traffic of {NETWORK}x is not moved" in reading.facts[1].text
+
+
+def test_rules_that_may_not_be_read_are_told_and_hinder_nothing() -> None:
+    bench = Bench(**PAIR)
+    bench.aws.fails["describe_listeners"] = refusal("AccessDenied", method="describe_listeners")
+
+    reading = bench.look(blue=[target("10.0.0.1")], green=[target("10.0.0.2")])
+
+    assert (facts(reading), reading.error) == ({"rules-not-read": Weight.NOTE}, "")
+    assert "allow the IAM action elasticloadbalancing:DescribeListeners" in reading.facts[0].text
+
+
 def test_the_same_group_for_both_places_is_refused() -> None:
     assert "the same target group" in Bench(**{**PAIR, "green": "gw-blue"}).look().error
 
@@ -362,6 +403,20 @@ def test_the_way_back_by_hand_is_a_command_with_the_whole_action(arn: str, what:
         *("aws", "elbv2", f"modify-{what}", "--region", "eu-central-1", f"--{what}-arn", arn, key)
     ]
     assert json.loads(words[-1]) == [bench.aws.actions[0], {**forward(999, 0), "Order": 2}]
+
+
+def test_credentials_that_were_renewed_are_found_without_a_restart() -> None:
+    """boto3 keeps what it once read off a profile's file, however often that is written anew."""
+    bench = Bench(**PAIR)
+    bench.look()
+    bench.aws.fails["describe_target_health"] = refusal("ExpiredToken", "the security token is expired")
+
+    error = bench.look().error
+    bench.aws = FakeElbv2()
+    reading = bench.look(blue=[target("10.0.0.1")], green=[target("10.0.0.2")])
+
+    assert "sign in anew" in error
+    assert healthy(reading) == (1, 1, 1)
 
 
 def test_the_way_back_by_hand_is_a_sentence_before_the_rule_was_read() -> None:

@@ -169,6 +169,14 @@ def test_where_weights_do_not_tell_the_share_it_is_not_known(
     assert why in split.error
 
 
+def test_origins_of_the_next_page_count() -> None:
+    first = said(200, {"value": [origin("blue", 1), origin("green", 1)], "nextLink": f"{ENDPOINT}/more?x=1"})
+    balancer, http = door(first, group(origin("third", 1)))
+
+    assert "another enabled origin: third" in balancer.split().error
+    assert http.sent[1].url == f"{ENDPOINT}/more?x=1"
+
+
 def test_an_answer_that_is_no_list_of_origins_is_not_understood() -> None:
     balancer, _ = door(said(200, {"value": None}), said(200, {"value": [{"name": "blue"}]}))
 
@@ -281,6 +289,20 @@ def test_sessions_that_stay_at_their_origin_are_told() -> None:
 
     for one in looks:
         assert [(fact.rule, fact.weight) for fact in one.facts] == [("session-affinity", Weight.NOTE)]
+
+
+@pytest.mark.parametrize(
+    ("latency", "told"), [(0, [("weights-not-heeded", Weight.HOLD)]), (50, []), (None, [])]
+)
+def test_weights_that_a_latency_sensitivity_of_0_overrules_hold(latency: int | None, told: list[Any]) -> None:
+    settings = said(
+        200, {"properties": {"loadBalancingSettings": {"additionalLatencyInMilliseconds": latency}}}
+    )
+    balancer, _ = door(settings, group(origin("blue", 1), origin("green", 1)))
+
+    looks = [balancer.read(fleet()), balancer.read(fleet())]
+
+    assert [[(fact.rule, fact.weight) for fact in one.facts] for one in looks] == [told] * 2
 
 
 def test_a_share_that_cannot_be_told_holds_after_three_looks_unless_it_is_being_changed() -> None:

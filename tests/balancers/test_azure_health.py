@@ -241,6 +241,24 @@ def test_a_look_at_another_address_is_never_made() -> None:
     assert bench.http.calls() == [POST]
 
 
+@pytest.mark.parametrize(
+    ("where", "is_asked"),
+    [
+        ("https://management.azure.com:443/subscriptions/s/operationResults/1", True),
+        ("https://Management.Azure.com/subscriptions/s/operationResults/1", True),
+        ("https://management.azure.com:8443/operationResults/1", False),
+        ("https://management.azure.com@evil.example/operationResults/1", False),
+        ("https://management.azure.com:x/operationResults/1", False),
+    ],
+)
+def test_azures_own_address_may_name_its_port(where: str, is_asked: bool) -> None:
+    bench = Bench(accepted(where), said(200, gateway(("10.0.0.1", "Up"))), endpoint=None)
+
+    reading = bench.look(times=2)
+
+    assert (reading.error == "", len(bench.http.sent) == 2) == (is_asked, is_asked)
+
+
 def test_a_token_goes_to_azure_only() -> None:
     here, azure = Bench(said(500)), Bench(said(500), endpoint=None)
 

@@ -314,9 +314,24 @@ def test_the_way_by_hand_is_one_command() -> None:
 
     assert command[:5] == ["kubectl", "-n", "edge", "patch", "httproute.gateway.networking.k8s.io"]
     assert command[5:8] == ["api", "--type=json", "-p"]
-    assert json.loads(command[8]) == [
+    assert [one for one in json.loads(command[8]) if one["op"] != "test"] == [
         {"op": "add", "path": "/spec/rules/0/backendRefs/0/weight", "value": 1000},
         {"op": "add", "path": "/spec/rules/0/backendRefs/1/weight", "value": 0},
+    ]
+
+
+def test_the_command_of_a_plan_changes_nothing_where_the_rules_moved_since() -> None:
+    """Its paths count rules: put before another rule it would set weights that are not ours."""
+    made = balancer(RouteKube(http_route(PARTED)))
+
+    told = json.loads(shlex.split(made.by_hand(0.0))[8])
+
+    tests = [one for one in told if one["op"] == "test"]
+    assert told[: len(tests)] == tests
+    assert tests == [
+        {"op": "test", "path": f"/spec/rules/0/backendRefs/{index}/{key}", "value": value}
+        for index, namespace in ((0, "gw-blue"), (1, "gw-green"))
+        for key, value in (("name", "proxy"), ("namespace", namespace))
     ]
 
 
@@ -391,6 +406,30 @@ def test_rules_with_one_place_only_are_told() -> None:
     assert [(fact.rule, fact.weight) for fact in reading.facts] == [("traffic-not-moved", Weight.NOTE)]
     assert "rules[1] (blue only)" in reading.facts[0].text
     assert "rules[2]" not in reading.facts[0].text
+
+
+def test_another_route_that_sends_to_a_place_is_told() -> None:
+    kube = RouteKube(http_route(PARTED))
+    kube.beside = (http_route([ref("blue", 1)], name="shop"), http_route([ref("red", 1)], name="other"))
+
+    reading = balancer(kube).read(fleet())
+
+    assert [(fact.rule, fact.weight) for fact in reading.facts] == [("traffic-not-moved", Weight.NOTE)]
+    assert "HTTPRoute edge/shop" in reading.facts[0].text
+    assert "other" not in reading.facts[0].text
+
+
+def test_sessions_that_outlive_a_weight_of_0_are_told() -> None:
+    kube = RouteKube(http_route(PARTED, [ref("red", 1)]))
+    assert kube.route is not None
+    for rule in kube.route["spec"]["rules"]:
+        rule["sessionPersistence"] = {"type": "Cookie"}
+
+    reading = balancer(kube).read(fleet())
+
+    assert [(fact.rule, fact.weight) for fact in reading.facts] == [("session-affinity", Weight.NOTE)]
+    assert "rules[0]" in reading.facts[0].text
+    assert "rules[1]" not in reading.facts[0].text
 
 
 @pytest.mark.parametrize(

@@ -32,6 +32,8 @@ class FakeCompute(FakeHttp):
         self.clock = clock
         self.seconds = 0.0
         self.scheme = "EXTERNAL_MANAGED"
+        self.affinity = "NONE"
+        self.drained: tuple[str, ...] = ()
         self.groups = {"blue": ["a"], "green": ["a"]}
         self.endpoints: dict[str, list[tuple[str, str]]] = {
             "blue-a": [("10.0.0.1", "HEALTHY")],
@@ -58,9 +60,14 @@ class FakeCompute(FakeHttp):
         name = path.partition("?")[0].split("/")[-1]
         if "backendServices" in path:
             groups = [
-                f"{ROOT}/zones/{zone}/networkEndpointGroups/{name}-{zone}" for zone in self.groups[name]
+                {
+                    "group": f"{ROOT}/zones/{zone}/networkEndpointGroups/{name}-{zone}",
+                    "capacityScaler": 0 if zone in self.drained else 1,
+                }
+                for zone in self.groups[name]
             ]
-            return {"loadBalancingScheme": self.scheme, "backends": [{"group": one} for one in groups]}
+            kind = {"loadBalancingScheme": self.scheme, "sessionAffinity": self.affinity}
+            return kind | {"backends": groups}
         if "listNetworkEndpoints" in path:
             assert json.loads(request.body) == {"healthStatus": "SHOW"}
             return self._page(path.split("/")[3], int(path.partition("pageToken=")[2] or 0))
@@ -185,6 +192,34 @@ def test_health_that_is_gone_from_a_whole_group_holds_at_once() -> None:
     assert "backend-unknown" in facts(bench.looks(LOOKS_TO_BELIEVE))
 
 
+@pytest.mark.parametrize(("word", "healthy"), [("UNHEALTHY", 0), ("HEALTHY", 1)])
+def test_of_a_pod_with_two_addresses_the_worse_word_counts(word: str, healthy: int) -> None:
+    states = {"healthState": "HEALTHY", "ipv6HealthState": word}
+    service = {"backendService": f"{ROOT}/global/backendServices/blue"}
+    item = {
+        "networkEndpoint": {"ipAddress": "10.0.0.2", "ipv6Address": "fd00::2"},
+        "healths": [{"backendService": service, **states}],
+    }
+    bench = Bench()
+    bench.api.answers["listNetworkEndpoints"] = Answer(200, json.dumps({"items": [item]}).encode())
+
+    assert bench.looks().values["new_healthy"] == healthy
+
+
+def test_an_endpoint_of_a_drained_group_gets_nothing_and_that_is_said() -> None:
+    """A group whose capacity is scaled to 0 is checked and healthy, and gets no request."""
+    bench = Bench()
+    bench.api.groups["blue"] = ["a", "b"]
+    bench.api.endpoints["blue-b"] = [("10.0.0.2", "HEALTHY")]
+    bench.api.drained = ("b",)
+
+    reading = bench.looks(9)
+
+    assert (reading.values["old_healthy"], reading.values["new_healthy"]) == (1, 0)
+    assert facts(reading) == {"group-drained": Weight.NOTE}
+    assert "b/blue-b" in reading.facts[0].text
+
+
 def test_a_strange_word_is_unknown_and_said() -> None:
     bench = Bench()
     bench.api.endpoints["blue-a"].append(("10.0.0.2", "REBALANCING"))
@@ -220,24 +255,6 @@ def test_a_gate_that_opened_without_proof_is_told(reason: str, state: str, weigh
 
 def test_a_gate_that_proves_health_is_no_fact() -> None:
     assert facts(Bench().looks(1, fleet(OLD, replace(NEW, gates={GATE: "LoadBalancerNegReady"})))) == {}
-
-
-def test_slow_calls_are_spread_over_looks_and_judged_once_a_round() -> None:
-    bench = Bench(settle=0)
-    bench.api.groups["blue"] = ["a", "b", "c"]
-    bench.api.endpoints |= {"blue-b": [], "blue-c": [("10.0.0.2", "UNHEALTHY")]}
-    bench.api.seconds = 0.4
-
-    began = bench.clock.time
-    readings = [bench.looks() for _ in range(2 + 2 * LOOKS_TO_BELIEVE)]
-
-    assert bench.clock.time - began < len(readings) * 6
-    assert "groups are not read yet" in readings[0].error
-    assert readings[1].error == ""
-    rounds = [facts(reading) != {} for reading in readings]
-    assert rounds.index(True) >= 2 * LOOKS_TO_BELIEVE - 1
-    assert readings[-1].data_time is not None
-    assert readings[-1].data_time < readings[-1].read_at
 
 
 @pytest.mark.parametrize(
@@ -412,6 +429,29 @@ def test_routes_past_the_weights_hold() -> None:
     assert "path matcher m to blue or green past the weights" in bench.traffic.split().error
     assert facts(reading) == {"split-unknown": Weight.HOLD}
     assert "green_ratio" not in reading.values
+
+
+def test_a_place_that_names_one_service_twice_is_no_place_to_move() -> None:
+    """Both entries would get the whole weight: 500 and twice 500 are two thirds, not a half."""
+    bench = Bench(moves=True)
+    link = f"{ROOT}/global/backendServices/"
+    named = [{"backendService": link + name, "weight": 1} for name in ("blue", "green", "green")]
+    bench.api.extra = {
+        "pathMatchers": [{"name": "m", "defaultRouteAction": {"weightedBackendServices": named}}]
+    }
+
+    assert "path matcher m to blue or green past the weights" in bench.traffic.split().error
+
+
+@pytest.mark.parametrize(
+    ("affinity", "told"), [("NONE", {}), ("GENERATED_COOKIE", {"session-affinity": Weight.NOTE})]
+)
+def test_session_affinity_beside_weights_is_told(affinity: str, told: dict[str, Weight]) -> None:
+    bench = Bench(moves=True)
+    bench.api.endpoints["green-a"] = [("10.0.0.2", "HEALTHY")]
+    bench.api.affinity = affinity
+
+    assert facts(bench.looks()) == told
 
 
 def test_the_way_back_moves_what_obeys_all_the_same() -> None:

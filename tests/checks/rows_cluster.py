@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from tests.checks.rows import (
     BLOCK,
+    INFO,
     WARN,
     Change,
     Row,
@@ -209,6 +210,14 @@ SIGNALS = (
         put(trial=reading(facts=(Fact(Weight.BREACH, "crash-loop", "pod x"),))),
     ),
     Row("baseline-red", "a note", None, put(trial=reading(facts=(Fact(Weight.NOTE, "slow", "a little"),)))),
+    Row(
+        "signal-note",
+        "sticky clients",
+        INFO,
+        put(trial=reading(facts=(Fact(Weight.NOTE, "group-stickiness", "clients stay"),))),
+        "stats: group-stickiness: clients stay",
+    ),
+    Row("signal-note", "a breach", None, put(trial=reading(facts=(Fact(Weight.BREACH, "crash-loop", "x"),)))),
 )
 
 ROWS = (*RIGHTS, *ROOM, *WEBHOOKS, *SIGNALS)

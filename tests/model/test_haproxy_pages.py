@@ -39,6 +39,17 @@ def test_a_server_is_as_healthy_as_haproxys_words_say(said: Server, health: Heal
     assert said.health() is health
 
 
+@pytest.mark.parametrize(("status", "health"), [("UP", Health.LEAVING), ("DOWN", Health.FAILING)])
+def test_a_server_of_weight_0_gets_nothing_new_and_is_not_healthy(status: str, health: Health) -> None:
+    """HAProxy calls it UP all the same."""
+    page = f"# pxname,svname,status,type,check_status,weight\nb,s,{status},2,L7OK,0\nb,BACKEND,UP,1,,1\n"
+
+    place = read_place(page, "b")
+
+    assert place is not None
+    assert [one.health() for one in place.servers] == [health]
+
+
 def test_a_backend_is_read_with_its_servers() -> None:
     page = "\n".join([HEADER, SERVER, BACKEND])
 

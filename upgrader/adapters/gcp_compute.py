@@ -8,13 +8,26 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from upgrader.errors import BalancerUnwilling
-from upgrader.model.gcp_answers import document, refusal
+from upgrader.model.gcp_answers import Refusal, document, refusal
 from upgrader.model.ports import Clock, Http, Request
 
 LONGEST_CALL_SECONDS: Final = 0.8
 """Of one call, where there is time: `listNetworkEndpoints` with health is said to be slow."""
 SHORTEST_CALL_SECONDS: Final = 0.15
 """With less time left a call is not begun."""
+
+
+class Unanswered(BalancerUnwilling):
+    """A call that was refused, or of which it is not known.
+
+    Args:
+        status: HTTP status; 0 when there was no answer.
+        why: Google's words, and what to do.
+    """
+
+    def __init__(self, status: int, why: Refusal) -> None:
+        super().__init__(why.what, remedy=why.remedy)
+        self.status = status
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +99,7 @@ class ComputeApi:
         """Call once and return the answer's JSON.
 
         Raises:
-            BalancerUnwilling: It was refused, throttled or not answered; what it says is Google's own word.
+            BalancerUnwilling: As `Unanswered` where Google refused or did not answer, in its own words.
         """
         headers = {"Authorization": f"Bearer {self._token()}"} if self._token else {}
         body = b"" if call.body is None else json.dumps(call.body).encode()
@@ -95,8 +108,7 @@ class ComputeApi:
         request = Request(call.method, self.url(call.path), body, headers)
         answer = self._http.send(request, deadline_seconds=deadline_seconds)
         if not 200 <= answer.status < 300:
-            why = refusal(answer, method=call.name, right=call.right)
-            raise BalancerUnwilling(why.what, remedy=why.remedy)
+            raise Unanswered(answer.status, refusal(answer, method=call.name, right=call.right))
         said = document(answer)
         if said is None:
             raise BalancerUnwilling(

@@ -109,8 +109,12 @@ class _Kept:
         self._token, self._error = token, None
 
 
-def google() -> Source:
-    """Return how Google's application default credentials are had; nothing is imported before the first."""
+def google(make: Callable[[], Any] | None = None) -> Source:
+    """Return how Google's application default credentials are had; nothing is imported before the first.
+
+    Args:
+        make: Finds a credential of google-auth; its application default where left out.
+    """
     found: list[Any] = []
 
     def fetch() -> Token:
@@ -123,11 +127,12 @@ def google() -> Source:
                 "google-auth is not installed", remedy="pip install 'upgrader[gcp]'"
             ) from error
         try:
-            found[:] = found or [google.auth.default(scopes=[SCOPE])[0]]
+            found[:] = found or [make() if make else google.auth.default(scopes=[SCOPE])[0]]
             found[0].refresh(google.auth.transport.requests.Request())
         except google.auth.exceptions.GoogleAuthError as error:
+            found.clear()  # else a new login would not be found before a restart
             raise BalancerUnwilling(
-                f"Google's credentials are not usable: {str(error).splitlines()[0]}",
+                f"Google's credentials are not usable: {_first_line(error)}",
                 remedy="gcloud auth application-default login, or run where a service account is attached",
             ) from error
         left = (found[0].expiry.replace(tzinfo=UTC) - datetime.now(UTC)).total_seconds()
@@ -156,15 +161,19 @@ def azure(make: Callable[[], Any] | None = None) -> Source:
             found[:] = found or [(make or DefaultAzureCredential)()]
             token = found[0].get_token(AZURE_SCOPE)
         except (AzureError, ValueError) as error:  # ValueError: half a service principal in the environment
-            said = (str(error).splitlines() or [type(error).__name__])[0]
+            found.clear()
             raise BalancerUnwilling(
-                f"Azure's credentials are not usable: {said}",
+                f"Azure's credentials are not usable: {_first_line(error)}",
                 remedy="az login, or an identity in the environment that azure-identity finds",
             ) from error
         left = float(token.expires_on) - datetime.now(UTC).timestamp()
         return Token(token.token, time.monotonic() + left)
 
     return fetch
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0]
 
 
 SOURCES: Final[Mapping[str, Callable[[], Source]]] = {"gcp": google, "azure": azure}

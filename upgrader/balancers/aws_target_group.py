@@ -17,6 +17,7 @@ from datetime import timedelta
 from typing import Any, Final
 
 from upgrader.errors import BalancerUnwilling
+from upgrader.model.aws_elsewhere import Elsewhere
 from upgrader.model.aws_forward import FINEST_RATIO, is_sticky, moved, split_of, weights_for
 from upgrader.model.aws_targets import (
     Group,
@@ -171,12 +172,13 @@ class AwsWeightedGroups(AwsTargetGroup):
         super().__init__(api, names=names, region=region, settle_seconds=settle_seconds)
         self.delay_seconds = route.delay_seconds
         self._route = route
+        self._elsewhere = Elsewhere(route.arn)
 
     def split(self) -> Split:
         """Ask how traffic is parted now; what cannot be read is a `Split` with an error."""
         self._api.begin()
         try:
-            return self._parting()[0]
+            return self._shares()[0]
         except BalancerUnwilling as error:
             return Split(None, _sentence(error))
 
@@ -212,6 +214,12 @@ class AwsWeightedGroups(AwsTargetGroup):
         )
 
     def _parting(self) -> tuple[Split, tuple[Fact, ...]]:
+        split, notes = self._shares()
+        arns, now = [one.arn for one in self._groups()], self._api.clock.monotonic()
+        past = self._elsewhere.look(self._api.ask, arns, now=now, has_time=lambda: self._api.has_time)
+        return split, (*notes, *past)
+
+    def _shares(self) -> tuple[Split, tuple[Fact, ...]]:
         blue, green = self._groups()
         actions = self._route.read(self._api)
         split = split_of(actions, blue, green)
@@ -310,6 +318,11 @@ class Api:
         if self._client is not None:
             self._until = self.clock.monotonic() + LOOK_SECONDS
 
+    @property
+    def has_time(self) -> bool:
+        """Tell whether half of the look's time is left: what can wait is asked only then."""
+        return self.clock.monotonic() <= self._until - LOOK_SECONDS / 2
+
     def ask(self, operation: str, parameters: Mapping[str, Any]) -> Any:
         """Call once.
 
@@ -333,6 +346,8 @@ class Api:
             trouble = trouble_of(error, operation)
             if trouble is None:
                 raise
+            if trouble.is_login:  # boto3 would keep what it read off a file, however often that is renewed
+                self._client = None
             raise BalancerUnwilling(trouble.what, remedy=trouble.remedy) from error
 
 

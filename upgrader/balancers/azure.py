@@ -14,7 +14,7 @@ What can be had of which service, and no more:
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import timedelta
 from typing import Any, Final
 
@@ -180,23 +180,23 @@ class FrontDoor:
         self._group = f"{_group(settings)}/providers/Microsoft.Cdn/profiles/{profile}/originGroups/{group}"
         self._arm = Arm(ports, str(settings.get("endpoint") or ""))
         self._clock = ports.clock
-        self._affinity: tuple[Fact, ...] | None = None
+        self._settings: tuple[Fact, ...] | None = None
         self._doubtful = 0
 
     def read(self, fleet: Fleet) -> Reading:
         """Look once at the weights; the first look is at the group's settings instead."""
         now, source = self._clock.now(), f"{self._arm.endpoint}{self._group}"
         try:
-            if self._affinity is None:
-                self._affinity = self._look_at_affinity()
-                return Reading(self.name, now, now, source, facts=self._affinity)
+            if self._settings is None:
+                self._settings = self._look_at_settings()
+                return Reading(self.name, now, now, source, facts=self._settings)
             pair, why = self._pair(READ_SECONDS)
         except (Unanswered, ValueError) as error:
             said = str(error.why) if isinstance(error, Unanswered) else f"not understood: {error}"
             return Reading(self.name, now, None, source, complete=False, error=said)
         ratio = None if why else pair.green_ratio
         values = {} if ratio is None else {"green_ratio": ratio}
-        facts = (*self._affinity, *self._doubts(pair, why))
+        facts = (*self._settings, *self._doubts(pair, why))
         return Reading(self.name, now, now, source, facts=facts, values=values)
 
     def close(self) -> None:
@@ -244,18 +244,26 @@ class FrontDoor:
 
     def _pair(self, deadline_seconds: float) -> tuple[Pair, str]:
         """Return both origins, and why their weights do not tell how traffic is parted."""
-        body = self._arm.get(
-            f"{self._group}/origins?api-version={CDN_API}",
-            action="Microsoft.Cdn/profiles/originGroups/origins/read",
-            deadline_seconds=deadline_seconds,
-        )
-        origins = origins_of(body)
+        origins = tuple(self._origins(deadline_seconds))
         by_name = {one.name.lower(): one for one in origins}
         missing = [name for name in (self._blue, self._green) if name.lower() not in by_name]
         if missing:
             raise Unanswered(Refusal(f"no origin {', '.join(missing)} among {', '.join(sorted(by_name))}"))
         pair = Pair(by_name[self._blue.lower()], by_name[self._green.lower()])
         return pair, doubt(pair, origins)
+
+    def _origins(self, deadline_seconds: float) -> Iterator[Origin]:
+        """Yield all origins of the group, page by page within the deadline."""
+        began, left = self._clock.monotonic(), deadline_seconds
+        where = f"{self._group}/origins?api-version={CDN_API}"
+        while where:
+            if left <= 0:
+                raise Unanswered(Refusal("the pages of origins come too slowly", may_pass=True))
+            right = "Microsoft.Cdn/profiles/originGroups/origins/read"
+            body = self._arm.get(where, action=right, deadline_seconds=left)
+            yield from origins_of(body)
+            where = str(body.get("nextLink") or "")
+            left = deadline_seconds - (self._clock.monotonic() - began)
 
     def _doubts(self, pair: Pair, why: str) -> tuple[Fact, ...]:
         """Hold where the share cannot be told in so many looks, unless it is just being changed."""
@@ -265,15 +273,13 @@ class FrontDoor:
             return ()
         return (Fact(Weight.HOLD, "split-unknown", f"{self.name}: {why}"),)
 
-    def _look_at_affinity(self) -> tuple[Fact, ...]:
+    def _look_at_settings(self) -> tuple[Fact, ...]:
         body = self._arm.get(
             f"{self._group}?api-version={CDN_API}",
             action="Microsoft.Cdn/profiles/originGroups/read",
             deadline_seconds=READ_SECONDS,
         )
-        state = str((body.get("properties") or {}).get("sessionAffinityState") or "")
-        text = f"{self.name} keeps sessions at their origin: a share is one of new sessions, not of requests"
-        return (Fact(Weight.NOTE, "session-affinity", text),) if state.lower() == "enabled" else ()
+        return tuple(_of_group(self.name, body.get("properties") or {}))
 
 
 def build(settings: Mapping[str, Any], ports: Ports) -> Signal:
@@ -300,6 +306,23 @@ def _seconds(settings: Mapping[str, Any], key: str, usual: float) -> float:
 def _strange(balancer: str, words: Sequence[str]) -> tuple[Fact, ...]:
     text = f"{balancer} says {', '.join(words)}: a state that is not known here, and counts as unknown"
     return (Fact(Weight.NOTE, "unknown-health-word", text),) if words else ()
+
+
+def _of_group(balancer: str, said: Mapping[str, Any]) -> Iterator[Fact]:
+    """Tell which settings of an origin group make the share another than the weights say.
+
+    Source: learn.microsoft.com, "Traffic routing methods to origin" (latency sensitivity 0 ms: weights
+    "don't take effect unless two origins have the same network latency"), 2026-11-24.
+    """
+    if str(said.get("sessionAffinityState") or "").lower() == "enabled":
+        text = f"{balancer} keeps sessions at their origin: a share is one of new sessions, not of requests"
+        yield Fact(Weight.NOTE, "session-affinity", text)
+    if (said.get("loadBalancingSettings") or {}).get("additionalLatencyInMilliseconds") == 0:
+        text = (
+            f"{balancer} has a latency sensitivity of 0 ms: all goes to the faster origin, whatever the "
+            "weights; give it additionalLatencyInMilliseconds (50 is usual)"
+        )
+        yield Fact(Weight.HOLD, "weights-not-heeded", text)
 
 
 def _halfway(error: Unanswered, done: Sequence[Origin]) -> Unanswered:

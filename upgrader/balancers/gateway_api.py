@@ -37,7 +37,15 @@ def _named(entry: Mapping[str, Any], namespace: str) -> Destination | None:
     return Destination(entry["name"], entry.get("namespace") or namespace, int(entry.get("port") or 0))
 
 
-SHAPE: Final = Shape(lists=(("rules",),), entries=("backendRefs",), named=_named, absent=1)
+SHAPE: Final = Shape(
+    lists=(("rules",),),
+    entries=("backendRefs",),
+    named=_named,
+    absent=1,
+    sticky=("sessionPersistence",),
+)
+"""A session stays where it is "even if the weight is set to 0". Source: gateway-api, geps/gep-1619, "Traffic
+Splitting", 2026-11-24."""
 
 
 def doubt(route: Manifest) -> str:

@@ -18,7 +18,7 @@ from datetime import timedelta
 from typing import Any, Final
 from urllib.parse import quote, urlsplit
 
-from upgrader.adapters.gcp_compute import Budget, Call, ComputeApi
+from upgrader.adapters.gcp_compute import LONGEST_CALL_SECONDS, Budget, Call, ComputeApi, Unanswered
 from upgrader.adapters.gcp_traffic import UrlMap, backend_services
 from upgrader.errors import BalancerUnwilling
 from upgrader.model.backend_health import Health, Intake, worst
@@ -29,6 +29,7 @@ from upgrader.model.gcp_health import (
     OPEN_GATES,
     Attached,
     Group,
+    drained,
     groups_of,
     judged,
     read_endpoints,
@@ -43,6 +44,8 @@ LOOK_SECONDS: Final = 0.9
 """All calls of one look together."""
 SERVICES_SECONDS: Final = 60.0
 """So often the backend services are asked for their NEGs: a zone is seldom added."""
+_NOT_AS_IT_WAS: Final = (400, 404)
+"""A group that was deleted, or a page whose token is worth nothing any more: asking again brings the same."""
 _LIST_ENDPOINTS: Final = "compute.networkEndpointGroups.get"
 
 
@@ -98,6 +101,7 @@ class GcpNeg:
         self._intake = Intake(self.name, settle_seconds=settle)
         self._groups: dict[str, tuple[Group, ...]] = {}
         self._schemes: dict[str, str] = {}
+        self._affinities: dict[str, str] = {}
         self._asked_at: dict[str, float] = {}
         self._shares: Mapping[str, float] = {}
         self._round = _Round()
@@ -155,20 +159,31 @@ class GcpNeg:
             except ValueError as error:
                 raise BalancerUnwilling(f"backend service {service}: {error}") from error
             self._schemes[service] = str(said.get("loadBalancingScheme") or "")
+            self._affinities[service] = str(said.get("sessionAffinity") or "NONE")
             self._asked_at[service] = now
         places = set(self._places())
         self._heard = {place: heard for place, heard in self._heard.items() if place in places}
 
     def _go_round(self, budget: Budget) -> bool:
-        """Read NEG after NEG; return whether the round came to its end."""
-        walk = self._round
-        while walk.waiting:
+        """Read NEG after NEG; return whether the round came to its end.
+
+        A page that the look's end cut off is no failure: it is the next look's.
+        """
+        while self._round.waiting:
             if budget.is_spent:
                 return False
-            self._read_page(walk, budget)
+            seconds = budget.next_seconds()
+            try:
+                self._read_page(self._round, seconds)
+            except Unanswered as error:
+                if not error.status and seconds < LONGEST_CALL_SECONDS:
+                    return False
+                if error.status in _NOT_AS_IT_WAS:
+                    self._round, self._asked_at = _Round(), {}
+                raise
         return True
 
-    def _read_page(self, walk: _Round, budget: Budget) -> None:
+    def _read_page(self, walk: _Round, seconds: float) -> None:
         service, group = walk.waiting[0]
         token = f"?pageToken={quote(walk.token, safe='')}" if walk.token else ""
         call = Call(
@@ -179,7 +194,7 @@ class GcpNeg:
             {"healthStatus": "SHOW"},
         )
         began = self._clock.now()
-        page = self._api.send(call, deadline_seconds=budget.next_seconds())
+        page = self._api.send(call, deadline_seconds=seconds)
         walk.began = walk.began if walk.token else began
         walk.pages.extend(read_endpoints(page, service))
         walk.token = str(page.get("nextPageToken") or "")
@@ -195,6 +210,7 @@ class GcpNeg:
                 *self._intake.facts(pods, health, now=self._clock.monotonic()),
                 *self._strange(),
                 *self._silent(),
+                *self._drained(),
                 *self._traffic_facts(),
                 *_open_gates(pods, health),
             )
@@ -212,7 +228,7 @@ class GcpNeg:
         said: dict[str, list[Health]] = {}
         for place, heard in self._heard.items():
             for address, healths in judged(heard.attached, unsaid=self._unsaid(place, heard)).items():
-                said.setdefault(address, []).extend(healths)
+                said.setdefault(address, []).extend(drained(healths) if place[1].is_drained else healths)
         return {address: worst(healths) for address, healths in said.items()}
 
     def _unsaid(self, place: tuple[str, Group], heard: _Heard) -> Health:
@@ -243,6 +259,14 @@ class GcpNeg:
             "yet, or the group is not attached to a backend service that checks health"
         )
         return (Fact(Weight.NOTE, "group-without-health", text),) if silent else ()
+
+    def _drained(self) -> tuple[Fact, ...]:
+        """Name the NEGs that get nothing."""
+        names = sorted({str(group) for _, group in self._heard if group.is_drained})
+        text = (
+            f"{', '.join(names)} gets no traffic (capacityScaler 0): its endpoints are not taken for healthy"
+        )
+        return (Fact(Weight.NOTE, "group-drained", text),) if names else ()
 
     @property
     def _source(self) -> str:
@@ -305,7 +329,8 @@ class GcpTraffic(GcpNeg):
 
     def _traffic_facts(self) -> tuple[Fact, ...]:
         text = f"how it parts traffic is not known: {self._url_map.trouble}"
-        return (Fact(Weight.HOLD, "split-unknown", text),) if self._url_map.trouble else ()
+        unknown = (Fact(Weight.HOLD, "split-unknown", text),) if self._url_map.trouble else ()
+        return (*unknown, *_sticky(self._affinities))
 
     def _ask_shares(self, budget: Budget) -> Mapping[str, float]:
         self._refuse_classic()
@@ -348,6 +373,19 @@ def build(settings: Mapping[str, Any], ports: Ports) -> Signal:
 
 def _seconds(value: timedelta | float) -> float:
     return value.total_seconds() if isinstance(value, timedelta) else float(value)
+
+
+def _sticky(affinities: Mapping[str, str]) -> tuple[Fact, ...]:
+    """Say which backend services keep sessions, which Google advises against beside weights.
+
+    Source: google-cloud-compute 1.57.0, ``WeightedBackendService.weight``, 2026-11-24.
+    """
+    kept = [f"{service} ({word})" for service, word in affinities.items() if word != "NONE"]
+    text = (
+        f"session affinity of {', '.join(kept)} beside weights: shares may be of new sessions, on the way "
+        "back too; Google says not to have both"
+    )
+    return (Fact(Weight.NOTE, "session-affinity", text),) if kept else ()
 
 
 def _open_gates(pods: Sequence[Pod], health: Mapping[str, Health]) -> tuple[Fact, ...]:

@@ -12,6 +12,7 @@ RULES: Mapping[str, str] = {
     "signal-blind": "A signal could not be read at the trial.",
     "signal-partial": "A signal reads only part of the pods.",
     "baseline-red": "A signal reports trouble before anything was touched.",
+    "signal-note": "A signal or balancer notes what is good to know before the run, such as sticky clients.",
 }
 
 
@@ -41,10 +42,9 @@ def _said(name: str, reading: Reading) -> Iterator[Finding]:
             "see why; what is not read cannot be judged",
         )
     for fact in reading.facts:
-        if fact.weight in (Weight.BREACH, Weight.HOLD):
-            yield Finding(
-                "baseline-red",
-                Severity.BLOCK,
-                f"{name}: {fact.rule}: {fact.text}",
-                "bring the gateway to health first: an upgrade never starts from red",
-            )
+        text = f"{name}: {fact.rule}: {fact.text}"
+        if fact.weight is Weight.NOTE:
+            yield Finding("signal-note", Severity.INFO, text, "")
+        elif fact.weight is not Weight.WAIT:
+            remedy = "bring the gateway to health first: an upgrade never starts from red"
+            yield Finding("baseline-red", Severity.BLOCK, text, remedy)

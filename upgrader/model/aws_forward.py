@@ -45,7 +45,7 @@ def split_of(actions: Actions, blue: Group, green: Group) -> Split:
     """
     if error := _why_not(actions, blue, green):
         return Split(None, error)
-    weights = _weights(actions)
+    weights = weights_of(actions)
     total = weights[blue.arn] + weights[green.arn]
     if not total:
         return Split(None, f"the weights of {blue.name} and {green.name} are both 0: nobody gets traffic")
@@ -74,7 +74,7 @@ def moved(actions: Actions, blue: Group, green: Group, *, green_ratio: float) ->
         raise ValueError(_why_not(actions, blue, green))
     wanted = dict(zip((blue.arn, green.arn), weights_for(green_ratio), strict=True))
     if others:
-        found = _weights(actions)
+        found = weights_of(actions)
         both = min(found[blue.arn] + found[green.arn], HEAVIEST) or HEAVIEST
         wanted = {arn: both if weight else 0 for arn, weight in wanted.items()} | others
     return [_sendable(one, wanted) for one in actions]
@@ -101,7 +101,7 @@ def _sendable(action: Mapping[str, Any], weights: Mapping[str, int]) -> dict[str
     return {**kept, "ForwardConfig": {**action.get("ForwardConfig", {}), "TargetGroups": groups}}
 
 
-def _weights(actions: Actions) -> dict[str, int]:
+def weights_of(actions: Actions) -> dict[str, int]:
     """Return the weight of each group that the actions forward to."""
     found: dict[str, int] = {}
     for one in actions:
@@ -114,11 +114,11 @@ def _weights(actions: Actions) -> dict[str, int]:
 
 
 def _others(actions: Actions, blue: Group, green: Group) -> dict[str, int]:
-    return {arn: weight for arn, weight in _weights(actions).items() if arn not in (blue.arn, green.arn)}
+    return {arn: weight for arn, weight in weights_of(actions).items() if arn not in (blue.arn, green.arn)}
 
 
 def _missing(actions: Actions, blue: Group, green: Group) -> str:
-    weights = _weights(actions)
+    weights = weights_of(actions)
     if not weights:
         kinds = ", ".join(str(one.get("Type")) for one in actions) or "nothing"
         return f"it forwards to no target group: it does {kinds}"

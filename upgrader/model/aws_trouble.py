@@ -24,10 +24,12 @@ class Trouble:
     Args:
         what: One sentence, with AWS's own words.
         remedy: What the operator can do.
+        is_login: The credentials are worth nothing: others must be looked for.
     """
 
     what: str
     remedy: str
+    is_login: bool = False
 
 
 _THROTTLED: Final = (
@@ -123,7 +125,9 @@ def _answered(response: Mapping[str, Any], action: str) -> Trouble:
     if code in _DENIED:
         return Trouble(f"AWS denied {action} ({words})", f"allow the IAM action {action}")
     if code in _NOT_WHO:
-        return Trouble(f"AWS does not take the credentials for {action} ({words})", "sign in anew")
+        return Trouble(
+            f"AWS does not take the credentials for {action} ({words})", "sign in anew", is_login=True
+        )
     if code in _THEIRS or status >= 500:
         return Trouble(f"AWS has trouble of its own with {action} (HTTP {status}, {words})", "")
     return _refused(code, words, action)
@@ -146,7 +150,8 @@ def _unanswered(error: BaseException, action: str) -> Trouble:
         return Trouble(f"AWS did not answer {action} in time ({words})", "")
     if any(name in _ANONYMOUS for name in names):
         remedy = "give them as for AWS's own command line: variables, a profile, or the role of this pod"
-        return Trouble(f"there are no AWS credentials for {action} ({words})", remedy)
+        what = f"there are no AWS credentials for {action} ({words})"
+        return Trouble(what, remedy, is_login=True)
     if any(name in _UNREACHED for name in names):
         return Trouble(f"AWS was not reached for {action} ({words})", "look at region, endpoint and network")
     return Trouble(f"{action} brought nothing usable ({names[0]}: {words})", "")

@@ -188,5 +188,10 @@ def _body(answer: Answer) -> dict[str, Any]:
 
 
 def _origin(url: str) -> tuple[str, str]:
+    """Return scheme, and host with port: Azure's answers write out port 443, in lists and operations both.
+
+    Source: recorded answers of Azure's SDKs (``Azure-AsyncOperation``, ``nextLink``), 2026-11-24.
+    """
     parts = urlsplit(url)
-    return parts.scheme, parts.netloc.lower()
+    host = parts.netloc.lower()
+    return parts.scheme, host.removesuffix(":443") if parts.scheme == "https" else host

@@ -40,11 +40,14 @@ class Group:
         path: From ``projects/`` on.
         zone: Its zone.
         name: Its name.
+        is_drained: Its capacity is scaled to 0: it is checked as before, and gets no request. Source:
+            google-cloud-compute 1.57.0, ``Backend.capacity_scaler``, 2026-11-24.
     """
 
     path: str
     zone: str
     name: str
+    is_drained: bool = False
 
     def __str__(self) -> str:
         return f"{self.zone}/{self.name}"
@@ -56,7 +59,8 @@ class Attached:
 
     Args:
         address: Its IP.
-        words: What the backend service says of it; empty when no check of it has come to an end.
+        words: What the backend service says of it, one for each IP version that it checks; empty when no
+            check of it has come to an end.
     """
 
     address: str
@@ -75,7 +79,8 @@ def groups_of(service: Mapping[str, Any]) -> tuple[Group, ...]:
         match = _GROUP.fullmatch(place)
         if match is None:
             raise ValueError(f"its backend {place} is no zonal network endpoint group")
-        found.append(Group(*match.groups()))
+        path, zone, name = match.groups()
+        found.append(Group(path, zone, name, is_drained=backend.get("capacityScaler") == 0))
     if not found:
         raise ValueError("it has no backends")
     return tuple(sorted(found))
@@ -110,6 +115,12 @@ def judged(attached: Iterable[Attached], *, unsaid: Health) -> dict[str, list[He
     return healths
 
 
+def drained(healths: Iterable[Health]) -> list[Health]:
+    """Return what is said of an endpoint in a group that gets nothing: good becomes leaving."""
+    good = (Health.HEALTHY, Health.UNPROVEN)
+    return [Health.LEAVING if one in good else one for one in healths]
+
+
 def strange_words(attached: Iterable[Attached]) -> tuple[str, ...]:
     """Return the words that no schema we know has, sorted."""
     return tuple(sorted({word for one in attached for word in one.words} - set(WORDS)))
@@ -118,8 +129,15 @@ def strange_words(attached: Iterable[Attached]) -> tuple[str, ...]:
 def _attached(item: Mapping[str, Any], service: str) -> Attached:
     endpoint = item.get("networkEndpoint") or {}
     words = tuple(
-        str(one.get("healthState") or one.get("ipv6HealthState") or "UNKNOWN")
+        word
         for one in item.get("healths") or ()
         if tail(str((one.get("backendService") or {}).get("backendService") or "")) == service
+        for word in _words(one)
     )
     return Attached(str(endpoint.get("ipAddress") or endpoint.get("ipv6Address") or ""), words)
+
+
+def _words(health: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return the words of both addresses, where an endpoint has two."""
+    said = (health.get("healthState"), health.get("ipv6HealthState"))
+    return tuple(str(word) for word in said if word) or ("UNKNOWN",)

@@ -52,7 +52,7 @@ def read_routes(url_map: Mapping[str, Any], pair: Pair) -> Routes:
     both, ratios, strays = {pair.blue, pair.green}, [], []
     for place in _places(url_map):
         named = {_service(one) for one in place.weighted}
-        if named == both:
+        if _is_parted(place, pair):
             ratios.append(_ratio(place.weighted, pair))
         elif named & both or place.service in both:
             strays.append(place.name)
@@ -75,12 +75,17 @@ def patch(url_map: Mapping[str, Any], pair: Pair, green_ratio: float) -> dict[st
     changed = deepcopy(dict(url_map))
     blue, green = weights(green_ratio)
     for place in _places(changed):
-        if {_service(one) for one in place.weighted} == {pair.blue, pair.green}:
+        if _is_parted(place, pair):
             for one in place.weighted:
                 one["weight"] = green if _service(one) == pair.green else blue
     kept = {"fingerprint": url_map.get("fingerprint", "")}
     parts = ("defaultRouteAction", "pathMatchers")
     return kept | {key: changed[key] for key in parts if changed.get(key) != url_map.get(key)}
+
+
+def _is_parted(place: _Place, pair: Pair) -> bool:
+    """Tell whether a place names both, each once, and no other."""
+    return sorted(_service(one) for one in place.weighted) == sorted((pair.blue, pair.green))
 
 
 def _places(url_map: Mapping[str, Any]) -> Iterator[_Place]:

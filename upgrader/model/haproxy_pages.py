@@ -41,6 +41,7 @@ class Server:
         address: Its IP; empty when it has none, or when the socket is not allowed to tell.
         is_backup: It gets traffic only when no other is up.
         requests: Sent to it since HAProxy's last (re)start; connections in ``mode tcp``.
+        has_weight: Without, it is ``UP`` all the same, and gets nothing new.
     """
 
     name: str
@@ -49,6 +50,7 @@ class Server:
     address: str
     is_backup: bool
     requests: int = 0
+    has_weight: bool = True
 
     @property
     def is_known_state(self) -> bool:
@@ -63,6 +65,8 @@ class Server:
         """
         word, _, count = self.status.partition(" ")
         said = _STATES.get(word, Health.UNKNOWN)
+        if said is Health.HEALTHY and not self.has_weight:
+            return Health.LEAVING
         if said is Health.HEALTHY and (count or self.check == "INI" or self.is_backup):
             return Health.UNPROVEN
         return said
@@ -199,6 +203,7 @@ def _server(row: Mapping[str, str]) -> Server:
         address=_host(row.get("addr") or ""),
         is_backup=row.get("bck") == "1",
         requests=_number(row, "stot"),
+        has_weight=row.get("weight") != "0",
     )
 
 

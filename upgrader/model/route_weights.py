@@ -17,6 +17,8 @@ from upgrader.model.ports import Manifest, Ref
 
 UPSTREAM = "Upstream"
 """The detail of a destination that names an Upstream of Gloo."""
+_NAMES = ("name", "namespace", "destination")
+"""Keys of an entry that say where it sends to, in any of the kinds."""
 OURS = "upgrader"
 """Our field manager."""
 
@@ -68,6 +70,7 @@ class Shape:
         named: Reads what an entry names.
         absent: What an absent weight means.
         single: Where a rule names one destination without a weight, below the rule; empty for nowhere.
+        sticky: What in a rule keeps sessions at their backend whatever its weight; empty for nothing.
     """
 
     lists: tuple[tuple[str, ...], ...]
@@ -75,6 +78,7 @@ class Shape:
     named: Named
     absent: int
     single: tuple[str, ...] = ()
+    sticky: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,10 +88,12 @@ class Entry:
     Args:
         pointer: JSON pointer of its weight.
         weight: Its weight, >= 0.
+        names: What tells that it is this one: JSON pointers and the values there.
     """
 
     pointer: str
     weight: int
+    names: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,11 +104,13 @@ class Rule:
         name: How sentences call it, such as ``rules[0]``.
         places: The entries of each color.
         others: The entries of neither.
+        is_sticky: It keeps sessions at their backend, also at one whose weight is 0.
     """
 
     name: str
     places: Mapping[Color, tuple[Entry, ...]]
     others: tuple[Entry, ...] = ()
+    is_sticky: bool = False
 
     @property
     def is_parted(self) -> bool:
@@ -218,6 +226,15 @@ class Weights:
         winner = Color.GREEN if green else Color.BLUE
         return [one for rule in self._both() for one in _give_all(rule, winner, total=total)]
 
+    def guards(self) -> list[dict[str, Any]]:
+        """Return operations that fail unless the entries are still where they were: paths count rules.
+
+        `patch` needs none: it has the version.
+        """
+        entries = (one for rule in self._both() for color in Color for one in rule.places[color])
+        named = (each for one in entries for each in one.names.items())
+        return [{"op": "test", "path": path, "value": value} for path, value in named]
+
     def without(self) -> tuple[Color, ...]:
         """Return the places that some rule gives no weight."""
         rules = self._both()
@@ -226,6 +243,15 @@ class Weights:
     def alone(self) -> tuple[str, ...]:
         """Return in words which rules hold one place only: their traffic is never moved."""
         return tuple(f"{rule.name} ({rule.only} only)" for rule in self.rules if rule.only)
+
+    def sticky(self) -> tuple[str, ...]:
+        """Return the names of the rules that part traffic, but of new sessions only."""
+        return tuple(rule.name for rule in self.rules if rule.is_parted and rule.is_sticky)
+
+    @property
+    def is_any(self) -> bool:
+        """Tell whether some rule holds a place."""
+        return any(rule.is_parted or rule.only for rule in self.rules)
 
 
 def _set(entry: Entry, weight: int) -> dict[str, Any]:
@@ -284,17 +310,19 @@ def _rule(
 ) -> Rule:
     found: dict[Color | None, list[Entry]] = {}
     for index, entry in enumerate(below(rule, shape.entries) or ()):
-        pointer = f"{at}/{'/'.join(shape.entries)}/{index}/weight"
+        pointer = f"{at}/{'/'.join(shape.entries)}/{index}"
         weight = entry.get("weight")
+        names = {f"{pointer}/{key}": entry[key] for key in _NAMES if key in entry}
         found.setdefault(color(entry), []).append(
-            Entry(pointer, int(shape.absent if weight is None else weight))
+            Entry(f"{pointer}/weight", int(shape.absent if weight is None else weight), names)
         )
     single = below(rule, shape.single) if shape.single else None
     if single:
         found.setdefault(color(single), []).append(Entry("", 1))
     *_, where, number = at.split("/")
     places = {one: tuple(found.get(one, ())) for one in Color}
-    return Rule(f"{where}[{number}]", places, tuple(found.get(None, ())))
+    is_sticky = bool(shape.sticky) and bool(below(rule, shape.sticky))
+    return Rule(f"{where}[{number}]", places, tuple(found.get(None, ())), is_sticky)
 
 
 def _color(found: Destination | None, places: Mapping[Color, Destination]) -> Color | None:

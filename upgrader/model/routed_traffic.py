@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import json
 import shlex
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Final
@@ -28,6 +28,7 @@ STALE_SECONDS: Final = 3.0
 """A copy of the object that may be older than this says nothing."""
 DOUBT_SECONDS: Final = 3.0
 """A split that is not known for longer than this, or than the balancer's own delay, holds."""
+_SHOWN: Final = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,12 +106,12 @@ class RoutedTraffic:
         age = self._watch.age_seconds()
         if age > STALE_SECONDS:
             return self._reading(error=self._watch.error() or f"not heard of for {age:.0f} s")
-        found = (one for one in self._watch.objects() if one["metadata"]["name"] == self.ref.name)
-        route = next(found, None)
+        objects = {one["metadata"]["name"]: one for one in self._watch.objects()}
+        route = objects.pop(self.ref.name, None)
         if route is None:
             return self._reading(error=str(self._absent()))
         split = self._read_split(route)
-        facts = (*self._unclear(split), *self._told(route))
+        facts = (*self._unclear(split), *self._told(route), *self._past(objects.values()))
         values = {} if split.green_ratio is None else {"green_ratio": split.green_ratio}
         return self._reading(age=age, facts=facts, values=values)
 
@@ -149,9 +150,10 @@ class RoutedTraffic:
             self._kube.drop_ownership(self.ref)
 
     def by_hand(self, green_ratio: float) -> str:
-        """Return the command that does the same as `move`, on the rules as they are now."""
+        """Return the command that does the same as `move`, and fails where the rules were moved since."""
         try:
-            changes = self._weights(self._get()).changes(green_ratio, total=self._terms.total)
+            weights = self._weights(self._get())
+            changes = [*weights.guards(), *weights.changes(green_ratio, total=self._terms.total)]
         except BalancerUnwilling as error:
             return f"set the weights in {self.ref}, which cannot be read now: {error.what}"
         what = f"{self.ref.kind.lower()}.{self.ref.api_version.partition('/')[0]}"
@@ -220,14 +222,29 @@ class RoutedTraffic:
             yield Fact(Weight.HOLD, "split-unknown", f"for {now - since:.0f} s: {split.error}")
 
     def _told(self, route: Manifest) -> Iterator[Fact]:
-        if alone := self._weights(route).alone():
+        weights = self._weights(route)
+        if alone := weights.alone():
             text = f"{self.ref}: traffic of {', '.join(alone)} is not moved, and ends with that place"
             yield Fact(Weight.NOTE, "traffic-not-moved", text)
+        if sticky := weights.sticky():
+            text = (
+                f"{', '.join(sticky)} of {self.ref} keeps sessions at their backend, even at weight 0: "
+                "shares are of new sessions, on the way back too"
+            )
+            yield Fact(Weight.NOTE, "session-affinity", text)
         if unresolved := self._route.unresolved(route):
             yield Fact(Weight.NOTE, "backend-unresolved", f"{self.ref}: {unresolved}")
         if others := owners(route, self._route.shape.lists):
             text = f"{', '.join(others)} wrote the rules of {self.ref}, and may put its own weights back"
             yield Fact(Weight.NOTE, "weights-owned", text)
+
+    def _past(self, others: Iterable[Manifest]) -> Iterator[Fact]:
+        """Name other objects of the namespace that send to a place: nobody moves what they send."""
+        past = sorted(str(Ref.of(one)) for one in others if self._weights(one).is_any)
+        if past:
+            more = f" and {len(past) - _SHOWN} more" if past[_SHOWN:] else ""
+            text = f"traffic of {', '.join(past[:_SHOWN])}{more} is not moved, and ends with its place"
+            yield Fact(Weight.NOTE, "traffic-not-moved", text)
 
     def _reading(
         self,
