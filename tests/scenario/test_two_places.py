@@ -78,6 +78,23 @@ def test_a_crash_at_any_record_changes_no_end_and_leaves_nobody_unserved(
             require_right(stage, end)
 
 
+def test_an_abort_after_a_crash_at_any_record_leaves_no_helm_of_ours_at_work() -> None:
+    """One that was started and not written down would install, or retire, when all has been brought back."""
+    whole = TwoPlaces()
+    whole.run()
+    begun = next(int(one["seq"]) for one in whole.journal.lines if one["kind"] == "intent")
+
+    for number in range(begun, len(whole.journal.lines) - 1):
+        for journal in (FakeJournal(crash_before=number + 1), FakeJournal(crash_after=number)):
+            stage = TwoPlaces(aborts="asked", away_seconds=0.5)
+            stage.journal = journal
+            run = stage.run()
+            stage.clock.sleep(60.0)
+            stage.fleet()
+            assert run.phase is Phase.ROLLED_BACK, (number, stage.seen)
+            require_right(stage, Phase.ROLLED_BACK)
+
+
 def require_right(stage: TwoPlaces, end: Phase) -> None:
     """Require that somebody served at every record, and the one that must stand alone at the end does."""
     assert stage.unserved == []
@@ -87,7 +104,7 @@ def require_right(stage: TwoPlaces, end: Phase) -> None:
     if end is Phase.ROLLED_BACK:
         assert (stage.front.green, stage.new.is_whole, stage.old.is_whole) == (0.0, False, True)
         assert not stage.kube.there
-    assert stage.new.asked.count("install") == 1
+    assert stage.new.asked.count("install") <= 1
 
 
 def test_a_bad_version_loses_all_traffic_in_one_move_and_only_then_goes() -> None:

@@ -188,9 +188,13 @@ class TwoPlaces:
 
     Args:
         errors: The share of requests that fail on the new version, by the scenario's seconds.
+        aborts: Why the operator asks to go back while a process that crashed is away; empty if he does not.
+        away_seconds: How soon after a crash the run is taken up.
     """
 
     errors: Callable[[float], float] = lambda seconds: 0.0
+    aborts: str = ""
+    away_seconds: float = 3.0
     journal: FakeJournal = field(default_factory=FakeJournal)
     clock: FakeClock = field(default_factory=FakeClock)
     lease: FakeLease = field(default_factory=FakeLease)
@@ -216,7 +220,7 @@ class TwoPlaces:
             journal=self.journal,
             lease=self.lease,
             signals=(Counters(self),),
-            fleet=self._fleet,
+            fleet=self.fleet,
             step=lambda plan: plugins.find("steps", plan.kind).build(plan),
             preflight=lambda: (),
             differences=lambda tier: () if self.old.is_whole else ("the old version is not whole",),
@@ -224,7 +228,8 @@ class TwoPlaces:
             interrupted=lambda: "",
         )
 
-    def _fleet(self) -> Fleet:
+    def fleet(self) -> Fleet:
+        """Return the gateway in both places."""
         old, new = self.old.fleet(), self.new.fleet()
         return Fleet((*old.workloads, *new.workloads), (*old.pods, *new.pods))
 
@@ -256,7 +261,8 @@ class TwoPlaces:
                 recorder = Recorder.reopen(world) if begun else Recorder.open(world, self.header())
                 return Engine(recorder).drive()
             except Crash:
-                self.clock.sleep(3.0)
+                self.lease.abort = self.aborts
+                self.clock.sleep(self.away_seconds)
         raise AssertionError("the run crashed more often than it was told to")
 
     def _see(self, run: Run, record: Record) -> None:

@@ -11,7 +11,7 @@ from upgrader.model.measure import pinned_chart
 from upgrader.model.plugins import Progress, Scene, StepPlan
 from upgrader.model.ports import Helm, Ref, ReleaseStatus, Revision
 from upgrader.steps.deployments import is_whole
-from upgrader.steps.helm_process import body_of, started_as, stop
+from upgrader.steps.helm_process import body_of, known_as, started_as, stop
 
 
 @dataclass(frozen=True)
@@ -64,14 +64,15 @@ class HelmInstall:
 
     def undo(self, scene: Scene) -> Progress:
         """Stop a Helm that still installs; uninstall; take the namespace away if we made it."""
-        helm, forward, back = _helm(scene), started_as(scene, "forward"), started_as(scene, "back")
+        helm = _helm(scene)
+        forward, back = known_as(scene, helm, "forward"), known_as(scene, helm, "back")
         if forward and helm.running(forward):
             return stop(scene, helm, forward)
         if back and helm.running(back):
             return Progress(False, "helm is uninstalling")
         if _last(scene) is None:
             return _clear(scene)
-        if back:
+        if back and started_as(scene, "back"):
             return Progress(False, "", failed=f"helm did not uninstall it: {helm.output(back)}")
         keeps = bool(scene.measured["beside"]["last_revision"])
         return Progress(

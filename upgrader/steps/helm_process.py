@@ -17,6 +17,14 @@ def started_as(scene: Scene, role: str) -> Process | None:
     return Process(**said) if said else None
 
 
+def known_as(scene: Scene, helm: Helm, role: str) -> Process | None:
+    """Return the process that was started in a role, also where we died before that was written down.
+
+    The way back asks so: a Helm that nobody waits for would go on when all has been undone.
+    """
+    return started_as(scene, role) or helm.started(role)
+
+
 def body_of(process: Process) -> dict[str, Any]:
     """Return what the journal keeps of a process."""
     return {"pid": process.pid, "started": process.started, "log": process.log}

@@ -9,7 +9,7 @@ from typing import Any
 from upgrader.model.measure import pinned_chart, ref_of
 from upgrader.model.plugins import Progress, Scene, StepPlan
 from upgrader.model.ports import Ref, ReleaseStatus, Revision
-from upgrader.steps.helm_process import body_of, started_as, stop
+from upgrader.steps.helm_process import body_of, known_as, started_as, stop
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,7 @@ class HelmUpgrade:
 
     def undo(self, scene: Scene) -> Progress:
         """Stop a Helm that still writes forward; then go back to the known-good revision, once."""
-        forward = started_as(scene, "forward")
+        forward = known_as(scene, scene.ports.helm, "forward")
         if forward and scene.ports.helm.running(forward):
             return stop(scene, scene.ports.helm, forward)
         back = started_as(scene, "back")

@@ -10,7 +10,7 @@ from upgrader.model.fleet import Side
 from upgrader.model.plugins import Progress, Scene, StepPlan
 from upgrader.model.ports import ReleaseStatus, Revision
 from upgrader.steps.deployments import is_whole
-from upgrader.steps.helm_process import body_of, started_as
+from upgrader.steps.helm_process import body_of, known_as, started_as
 from upgrader.steps.shift_traffic import is_set
 
 _GOING = (ReleaseStatus.UNINSTALLED, ReleaseStatus.UNINSTALLING)
@@ -64,16 +64,15 @@ class Retire:
 
     def undo(self, scene: Scene) -> Progress:
         """Bring the old version back whole, where it is gone or going; no traffic moves before that."""
-        helm, forward, back = scene.ports.helm, started_as(scene, "forward"), started_as(scene, "back")
+        helm = scene.ports.helm
+        forward, back = known_as(scene, helm, "forward"), known_as(scene, helm, "back")
         if any(one and helm.running(one) for one in (forward, back)):
             return Progress(False, "waiting for helm to end")
         last = _last(scene)
         if last.status in _GOING:
-            if back:
+            if back and started_as(scene, "back"):
                 return Progress(False, "", failed=f"helm did not bring it back: {helm.output(back)}")
-            known = helm.started("back")
-            if known is None or not helm.running(known):
-                known = helm.start_rollback(scene.measured["known_good"], as_="back")
+            known = helm.start_rollback(scene.measured["known_good"], as_="back")
             return Progress(False, "helm brings the old version back", facts={"back": body_of(known)})
         missing = [name for name in _names(scene) if not _is_whole(scene, name)]
         said = f"waiting for {', '.join(missing)}" if missing else "the old version is whole"
