@@ -35,6 +35,7 @@ def canary(*more: Change, **changed: Any) -> Change:
 
     def stand_beside(builder: SurveyBuilder) -> None:
         builder.playbook |= {"strategy": deepcopy(STRATEGY), "balancers": balancers}
+        builder.playbook["signals"] = [{"kind": "rollout"}, {"kind": "synthetic", "url": "http://edge/"}]
         builder.beside = replace(OTHER, **changed)
         for one in builder.new:
             if one["metadata"].get("namespace"):
@@ -124,6 +125,20 @@ ROWS = (
     Row("rung-too-fine", "too fine", INFO, canary(finest_ratio=0.05), "0.01 was wished"),
     Row("rung-too-fine", "fine", None, canary()),
     Row("beside-not-asked", "nobody", WARN, canary(playbook("strategy.direct", {})), "would be clients"),
+    Row(
+        "beside-not-asked",
+        "the other place only",
+        WARN,
+        canary(playbook("strategy.direct", {"blue": "http://blue"})),
+        "strategy.direct.green",
+    ),
+    Row(
+        "beside-not-asked",
+        "no request to ask",
+        WARN,
+        canary(playbook("signals", [{"kind": "rollout"}])),
+        "no synthetic request",
+    ),
     Row("beside-not-asked", "asked", None, canary()),
     Row(
         "beside-crd-new",

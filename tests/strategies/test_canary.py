@@ -50,6 +50,17 @@ def test_blue_green_is_a_canary_of_one_rung() -> None:
     assert ids(steps) == [("install", Gate.SETTLE), ("shift 1/1", Gate.BAKE), ("retire", Gate.SETTLE)]
 
 
+def test_a_place_that_nobody_can_ask_is_not_said_to_be_asked() -> None:
+    """The next upgrade goes the other way, and so does the question."""
+    other_only = surveyed(direct={"blue": "http://blue"})
+    no_requests = SurveyBuilder()
+    canary()(no_requests)
+    no_requests.playbook["signals"] = [{"kind": "rollout"}]
+
+    for survey in (other_only, no_requests.build()):
+        assert "probe" not in dict(ids(plan(survey, "run-1")))
+
+
 def test_what_waits_for_the_balancer_is_patient_for_its_delay_and_the_hold() -> None:
     """Late is doubt there; the installation and the questions fail."""
     steps = {step.id: step for step in plan(surveyed(), "run-1")}

@@ -136,7 +136,9 @@ def _rungs(survey: Survey, beside: Beside) -> Iterator[Finding]:
             f"{wished} was wished, and the finest share that the balancer gives is {beside.finest_ratio:.4g}"
         )
         yield Finding("rung-too-fine", Severity.INFO, seen)
-    if not strategy.direct:
-        remedy = "say under strategy.direct where each place answers past the balancer"
-        seen = "the first to ask the new version would be clients, at the first rung"
+    if not survey.playbook.asks_directly(beside.live.other):
+        color = beside.live.other.value
+        lacks = "no synthetic request" if color in strategy.direct else f"no strategy.direct.{color}"
+        seen = f"the first to ask the new version would be clients, at the first rung: there is {lacks}"
+        remedy = "say under strategy.direct where each place answers past the balancer, and what to ask there"
         yield Finding("beside-not-asked", Severity.WARN, seen, remedy=remedy)

@@ -333,6 +333,11 @@ class Playbook(Strict):
         """Whether the new version is installed beside the old one, and traffic moved by a balancer."""
         return self.strategy.green is not None
 
+    def asks_directly(self, color: Color) -> bool:
+        """Tell whether a place is asked past the balancer: it is said where, and what to ask."""
+        probed = any(isinstance(one, Synthetic) for one in self.signals)
+        return probed and color.value in self.strategy.direct
+
     @property
     def beside(self) -> Release:
         """The release in the place that does not carry the traffic, as `with_live` left it."""

@@ -38,7 +38,7 @@ def plan(survey: Survey, run: str, *, revision: int = 0) -> tuple[StepPlan, ...]
     ready = strategy.ready_within.total_seconds()
     steps = [*_crds(survey)]
     steps.append(StepPlan("install", "helm_install", Gate.SETTLE, {"run": run}, HELM_SECONDS + ready))
-    if strategy.direct:
+    if survey.playbook.asks_directly(beside.live.other):
         steps.append(StepPlan("probe", "probe_directly", Gate.NONE, {}, PROBE_SECONDS))
     steps += _rungs(survey, usable(strategy.rungs, beside.finest_ratio), beside)
     # Patient: it asks the balancer once more, and that it does not answer is no fault of the new version.
