@@ -13,7 +13,7 @@ MEASURED: dict[str, Any] = {
     "release": "edge",
     "known_good": 7,
     "apply_method": "ssa",
-    "workloads": [{"name": "proxy", "strategy": {"type": "Recreate"}, "min_ready": 3}],
+    "workloads": [{"name": "proxy", "replicas": 4, "strategy": {"type": "Recreate"}, "min_ready": 3}],
     "jobs": ["migrate"],
 }
 
@@ -49,6 +49,7 @@ def test_of_two_places_the_old_one_comes_back_before_the_traffic_and_the_new_one
 
     assert [line.replace(" --kube-context prod", "").replace(" --context prod", "") for line in lines] == [
         "helm -n gw rollback edge 7",
+        "kubectl -n gw scale deployment proxy --replicas=4",
         "kubectl -n gw rollout status deployment proxy",
         "curl -X POST http://front/back",
         "helm -n gw-green uninstall edge-green",

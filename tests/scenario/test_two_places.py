@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.scenario.two_places import TwoPlaces
+from tests.scenario.two_places import LIVE, TwoPlaces
 from upgrader.model.phase import Phase
 from upgrader.testing.fakes import FakeJournal
 
@@ -103,6 +103,7 @@ def require_right(stage: TwoPlaces, end: Phase) -> None:
         assert stage.kube.there
     if end is Phase.ROLLED_BACK:
         assert (stage.front.green, stage.new.is_whole, stage.old.is_whole) == (0.0, False, True)
+        assert stage.old.replicas == LIVE
         assert not stage.kube.there
     assert stage.new.asked.count("install") <= 1
 

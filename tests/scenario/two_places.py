@@ -25,6 +25,8 @@ from upgrader.model.run import Run
 from upgrader.model.world import World
 from upgrader.testing.fakes import Crash, FakeClock, FakeJournal, FakeLease
 
+RENDERED, LIVE = 2, 3
+"""Pods by the chart, and of the old version before the run: somebody had scaled it."""
 START_SECONDS = 3.0
 """How long a pod takes to turn ready after Helm."""
 HOLD_SECONDS = 20.0
@@ -58,6 +60,7 @@ class Place(SlowHelm):
     namespace: str = ""
     side: Side = Side.OLD
     whole_at: float = float("inf")
+    replicas: int = RENDERED
     asked: list[str] = field(default_factory=list)
 
     @property
@@ -81,7 +84,11 @@ class Place(SlowHelm):
 
     def _stand(self, status: ReleaseStatus) -> None:
         self.revisions.append(Revision(len(self.revisions) + 1, status, "gateway"))
-        self.whole_at = self.clock.time + START_SECONDS
+        self.scale(RENDERED)
+
+    def scale(self, replicas: int) -> None:
+        """Have so many pods; those that are missing take their time."""
+        self.replicas, self.whole_at = replicas, self.clock.time + START_SECONDS
 
     def _fall(self, keep_history: bool) -> None:
         self.whole_at = float("inf")
@@ -96,9 +103,9 @@ class Place(SlowHelm):
         self.settle()
         if self.whole_at == float("inf"):
             return Fleet((), ())
-        ready = int(self.is_whole)
+        ready, count = int(self.is_whole), self.replicas
         ref = Ref("apps/v1", "Deployment", self.namespace, "proxy")
-        workload = Workload(ref, "proxies", 1, 1, 1, ready, False, 1, 1, "25%", "25%")
+        workload = Workload(ref, "proxies", count, count, count, count * ready, False, 1, 1, "25%", "25%")
         pod = Pod(
             f"{self.namespace}-1", self.namespace, self.namespace, "10.0.0.1", "proxy", "proxies",
             self.side, bool(ready), False, 0, "", (),
@@ -148,8 +155,13 @@ class Front:
 
 @dataclass
 class NamespaceKube:
-    """Holds the new namespace as long as nobody deletes it."""
+    """Holds the new namespace as long as nobody deletes it, and scales the old version.
 
+    Args:
+        old: The old place.
+    """
+
+    old: Place
     there: bool = True
 
     def get(self, ref: Ref) -> Manifest | None:
@@ -157,6 +169,11 @@ class NamespaceKube:
 
     def delete(self, ref: Ref) -> None:
         self.there = False
+
+    def patch(self, ref: Ref, body: Any) -> Manifest:
+        assert ref == Ref("apps/v1", "Deployment", "gw", "proxy")
+        self.old.scale(int(body["spec"]["replicas"]))
+        return {}
 
 
 @dataclass
@@ -203,10 +220,10 @@ class TwoPlaces:
 
     def __post_init__(self) -> None:
         known = [Revision(7, ReleaseStatus.DEPLOYED, "gateway-1")]
-        self.old = Place(self.clock, known, namespace="gw", side=Side.OLD, whole_at=0.0)
+        self.old = Place(self.clock, known, namespace="gw", side=Side.OLD, whole_at=0.0, replicas=LIVE)
         self.new = Place(self.clock, namespace="gw-green", side=Side.NEW)
         self.front = Front(self.clock)
-        self.kube = NamespaceKube()
+        self.kube = NamespaceKube(self.old)
 
     def world(self) -> World:
         """Wire the engine's world, as a new process would."""
@@ -239,7 +256,9 @@ class TwoPlaces:
         policy = Policy(0.001, 0.001, 0.2, 0.05, 0.001, 9.0, 9.0, HOLD_SECONDS, 300.0, weighed(signals))
         measured = {
             "live": "blue", "known_good": 7, "namespace": "gw", "release": "edge",
-            "workloads": [{"name": "proxy", "namespace": "gw", "group": "proxies", "old_hashes": []}],
+            "workloads": [
+                {"name": "proxy", "namespace": "gw", "group": "proxies", "old_hashes": [], "replicas": LIVE},
+            ],
             "chart": {"path": "c.tgz", "name": "gateway", "version": "2", "digest": "d"},
             "beside": {
                 "release": "edge-green", "namespace": "gw-green", "existed": False, "last_revision": 0,

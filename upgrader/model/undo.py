@@ -58,7 +58,9 @@ def _of_two_places(measured: Mapping[str, Any], begun: set[str]) -> Iterator[str
     if "retire" in begun:
         yield f"{helm} -n {namespace} rollback {measured['release']} {measured['known_good']}"
         for row in measured["workloads"]:
-            yield f"{kubectl} -n {namespace} rollout status deployment {row['name']}"
+            of = f"deployment {row['name']}"
+            yield f"{kubectl} -n {namespace} scale {of} --replicas={row['replicas']}"
+            yield f"{kubectl} -n {namespace} rollout status {of}"
     if "shift_traffic" in begun:
         yield str(measured["traffic_back"])
     if "helm_install" in begun:

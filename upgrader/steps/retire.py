@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from upgrader.model.fleet import Side
+from upgrader.model.fleet import Side, Workload
 from upgrader.model.plugins import Progress, Scene, StepPlan
 from upgrader.model.ports import ReleaseStatus, Revision
-from upgrader.steps.deployments import is_whole
+from upgrader.steps.deployments import is_whole, set_spec
 from upgrader.steps.helm_process import body_of, known_as, started_as
 from upgrader.steps.shift_traffic import is_set
 
@@ -21,8 +21,8 @@ class Retire:
     """One ``helm uninstall --keep-history`` of the old version; CRDs stay, and what no manifest of it holds.
 
     It is not begun unless the balancer says, asked once more, that the new version has all the traffic. Its
-    way back is of its own: ``helm rollback`` of the uninstalled release to the known-good revision, its pods
-    whole, and only then the traffic.
+    way back is of its own: ``helm rollback`` of the uninstalled release to the known-good revision, as many
+    pods as before the run, whole, and only then the traffic.
     """
 
     plan: StepPlan
@@ -74,6 +74,8 @@ class Retire:
                 return Progress(False, "", failed=f"helm did not bring it back: {helm.output(back)}")
             known = helm.start_rollback(scene.measured["known_good"], as_="back")
             return Progress(False, "helm brings the old version back", facts={"back": body_of(known)})
+        if back and (small := _smaller(scene)):
+            return _grow(scene, small)
         missing = [name for name in _names(scene) if not _is_whole(scene, name)]
         said = f"waiting for {', '.join(missing)}" if missing else "the old version is whole"
         return Progress(not missing, said)
@@ -87,10 +89,32 @@ def _names(scene: Scene) -> list[str]:
     return [row["name"] for row in scene.measured["workloads"]]
 
 
+def _found(scene: Scene, name: str) -> Workload | None:
+    place = (scene.measured["namespace"], name)
+    return next((one for one in scene.fleet.workloads if (one.ref.namespace, one.ref.name) == place), None)
+
+
 def _is_whole(scene: Scene, name: str) -> bool:
-    namespace = scene.measured["namespace"]
-    found = (w for w in scene.fleet.workloads if (w.ref.namespace, w.ref.name) == (namespace, name))
-    return any(is_whole(one) for one in found)
+    found = _found(scene, name)
+    return found is not None and is_whole(found)
+
+
+def _smaller(scene: Scene) -> dict[str, tuple[Workload, int]]:
+    """Return what came back with fewer pods than it had before the run, and that number, by name.
+
+    Helm makes it anew with the number the chart renders; somebody, or an autoscaler, may have set a higher
+    one. It is given back once: whoever lowers it again then means it.
+    """
+    before = {row["name"]: int(row["replicas"]) for row in scene.measured["workloads"]}
+    left = {name: _found(scene, name) for name in before if name not in scene.facts.get("grown", ())}
+    return {name: (one, before[name]) for name, one in left.items() if one and one.replicas < before[name]}
+
+
+def _grow(scene: Scene, small: Mapping[str, tuple[Workload, int]]) -> Progress:
+    for one, replicas in small.values():
+        set_spec(scene, one, {"replicas": replicas})
+    said = ", ".join(f"{name} from {one.replicas} to {wanted}" for name, (one, wanted) in small.items())
+    return Progress(False, f"scaled {said}", facts={"grown": [*scene.facts.get("grown", ()), *small]})
 
 
 def build(plan: StepPlan) -> Retire:
