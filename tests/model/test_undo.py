@@ -39,7 +39,7 @@ def test_fields_are_taken_over_only_where_helm_takes_that(method: str, forced: b
 BESIDE = MEASURED | {
     "locked": ["gw", "edge"],
     "traffic_back": "curl -X POST http://front/back",
-    "beside": {"release": "edge-green", "namespace": "gw-green", "existed": False},
+    "beside": {"release": "edge-green", "namespace": "gw-green", "existed": False, "delay_seconds": 2.5},
 }
 
 
@@ -52,6 +52,7 @@ def test_of_two_places_the_old_one_comes_back_before_the_traffic_and_the_new_one
         "kubectl -n gw scale deployment proxy --replicas=4",
         "kubectl -n gw rollout status deployment proxy",
         "curl -X POST http://front/back",
+        "sleep 3",
         "helm -n gw-green uninstall edge-green",
         "kubectl delete namespace gw-green",
         "kubectl -n gw delete lease upgrader-edge --ignore-not-found",

@@ -50,6 +50,7 @@ def _beside(place: Beside) -> dict[str, Any]:
             "existed": place.exists,
             "last_revision": place.history[-1].number if place.history else 0,
             "groups": dict(place.groups),
+            "delay_seconds": place.delay_seconds,
         },
     }
 

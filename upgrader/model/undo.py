@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -52,7 +53,10 @@ def _commands(measured: Mapping[str, Any], begun: Mapping[int, set[str]]) -> Ite
 
 
 def _of_two_places(measured: Mapping[str, Any], begun: set[str]) -> Iterator[str]:
-    """The old version back where it was retired, then the traffic, and only then the new version away."""
+    """The old version back where it was retired, then the traffic, and only then the new version away.
+
+    Pasted together, no line may be too early: what the balancer still sends to the new version is waited for.
+    """
     helm, kubectl = (f"{it}{_flags(measured, flag)}" for it, flag in _PROGRAMS.items())
     beside, namespace = measured["beside"], measured["namespace"]
     if "retire" in begun:
@@ -63,6 +67,8 @@ def _of_two_places(measured: Mapping[str, Any], begun: set[str]) -> Iterator[str
             yield f"{kubectl} -n {namespace} rollout status {of}"
     if "shift_traffic" in begun:
         yield str(measured["traffic_back"])
+        if delay := math.ceil(beside.get("delay_seconds", 0.0)):
+            yield f"sleep {delay}"
     if "helm_install" in begun:
         yield f"{helm} -n {beside['namespace']} uninstall {beside['release']}"
         if not beside["existed"]:
