@@ -95,6 +95,27 @@ def test_an_abort_after_a_crash_at_any_record_leaves_no_helm_of_ours_at_work() -
             require_right(stage, Phase.ROLLED_BACK)
 
 
+def late_front() -> TwoPlaces:
+    """Traffic follows the balancer's word ten seconds later."""
+    stage = TwoPlaces(failing, away_seconds=1.0)
+    stage.front.delay_seconds = stage.front.lag_seconds = 10.0
+    return stage
+
+
+def test_a_crash_does_not_shorten_the_wait_for_a_balancer_that_follows_late() -> None:
+    """Whoever finds the share set, and not by whom or when, waits; and a first look counts nothing yet."""
+    whole = late_front()
+    whole.run()
+    assert whole.front.moves == [0.1, 0.0]
+
+    for number in range(1, len(whole.journal.lines)):
+        for journal in (FakeJournal(crash_before=number), FakeJournal(crash_after=number)):
+            stage = late_front()
+            stage.journal = journal
+            run = stage.run()
+            assert (run.phase, stage.unserved) == (Phase.ROLLED_BACK, []), number
+
+
 def require_right(stage: TwoPlaces, end: Phase) -> None:
     """Require that somebody served at every record, and the one that must stand alone at the end does."""
     assert stage.unserved == []

@@ -178,7 +178,10 @@ class NamespaceKube:
 
 @dataclass
 class Counters:
-    """What the proxies count: the balancer's shares, and a share of failures on the new side."""
+    """What the proxies count: the balancer's shares, and a share of failures on the new side.
+
+    The first look of a process counts nothing: a counter has grown only since another look.
+    """
 
     stage: TwoPlaces
     name: str = "envoy_stats"
@@ -186,9 +189,14 @@ class Counters:
     counts_requests: bool = True
     compares_pods: bool = True
     speaks_of_backends: bool = False
+    looked: bool = False
 
     def read(self, fleet: Fleet) -> Reading:
         now, ratio = self.stage.clock.now(), self.stage.front.green
+        if not self.looked:
+            self.looked = True
+            values = {"new_requests": 0.0, "old_requests": 0.0, "green_ratio": self.stage.front.told}
+            return Reading(self.name, now, now, "script", values=values)
         new, old = REQUESTS * ratio, REQUESTS * (1 - ratio)
         failures = new * self.stage.errors(now - 1_000_000.0)
         counts = Counts(int(new), int(failures), int(old), 0, 1.0)

@@ -36,9 +36,10 @@ def roll_back(recorder: Recorder, fleet: Fleet) -> None:
 
 def _undo(recorder: Recorder, fleet: Fleet, plan: StepPlan) -> None:
     recorder.world.lease.renew()
+    scene = scene_of(recorder, fleet, plan)  # before the intent: what it says was begun by an earlier call
     if f"undo {plan.id}" not in recorder.run.intents:
-        recorder.mark(Kind.INTENT, "undo", step=plan.id)
-    progress = recorder.world.step(plan).undo(scene_of(recorder, fleet, plan))
+        recorder.mark(Kind.INTENT, "undo", step=plan.id, facts={"undo_at": recorder.now()})
+    progress = recorder.world.step(plan).undo(scene)
     recorder.mark(Kind.DONE, "undo", step=plan.id, ended=progress.done, facts=progress.facts)
     if progress.failed:
         recorder.event(Event.FAILED, progress.failed)

@@ -112,32 +112,47 @@ def _ask(scene: Scene, wanted: float, *, act: str) -> Progress | None:
 def _shows(scene: Scene, new_ratio: float, *, act: str) -> Progress:
     """Wait for the balancer's delay, and until a side that is to get nothing gets nothing."""
     traffic, now = _traffic(scene), scene.ports.clock.now()
-    settled_at = float(scene.facts.get(f"{act}asked_at", 0.0)) + traffic.delay_seconds
-    facts: dict[str, Any] = {f"{act}set": True}
+    asked = now if _is_found_set(scene, act) else float(scene.facts.get(f"{act}asked_at", 0.0))
+    facts: dict[str, Any] = {f"{act}set": True} | ({f"{act}asked_at": asked} if asked else {})
+    settled_at = asked + traffic.delay_seconds
     if now < settled_at:
         return Progress(False, f"set; {traffic.name} takes up to {traffic.delay_seconds:g} s", facts=facts)
     silent = {0.0: Side.NEW, 1.0: Side.OLD}.get(new_ratio)
-    served = _served(scene, silent, since=settled_at) if silent else ""
+    served, seen = _served(scene, silent, since=settled_at, act=act) if silent else ("", {})
     if served:
-        return Progress(False, served, facts={**facts, "waits_for": served})
+        return Progress(False, served, facts={**facts, **seen, "waits_for": served})
     said = f"{traffic.name} gives the new version {_share(new_ratio)} of the requests"
     return Progress(True, said, facts=facts)
+
+
+def _is_found_set(scene: Scene, act: str) -> bool:
+    """Tell whether an earlier call may have asked for what is set, and died before that was written down."""
+    begun = "undo_at" if act else "begun_at"
+    return begun in scene.facts and not {f"{act}asked_at", f"{act}set"} & scene.facts.keys()
 
 
 def _share(ratio: float) -> str:
     return "all" if ratio == 1.0 else f"{100 * ratio:.4g} %"
 
 
-def _served(scene: Scene, side: Side, *, since: float) -> str:
-    """Say what speaks against a side's getting nothing any more, by every signal that counts its requests."""
-    key = f"{side.value}_requests"
+def _served(scene: Scene, side: Side, *, since: float, act: str) -> tuple[str, dict[str, Any]]:
+    """Say what speaks against a side's getting nothing any more, by every signal that counts its requests.
+
+    Twice in a row: the first look of a process has nothing to count from.
+    """
+    key, quiet_at = f"{side.value}_requests", f"{act}quiet_at"
+    quiet = float(scene.facts.get(quiet_at, 0.0))
     counting = [one for one in scene.latest.values() if key in one.values and not one.error]
     for one in counting:
-        if one.read_at <= since + one.window_seconds:
-            return f"{one.signal} has not looked since"
+        if one.read_at <= max(since + one.window_seconds, quiet):
+            return f"{one.signal} has not looked since", {}
         if one.values[key]:
-            return f"{one.signal} still sees {one.values[key]:.0f} requests on {side.value} pods"
-    return ""
+            said = f"{one.signal} still sees {one.values[key]:.0f} requests on {side.value} pods"
+            return said, {quiet_at: 0.0}
+    if counting and not quiet:
+        looked_at = max(one.read_at for one in counting)
+        return f"{counting[0].signal} looks once more", {quiet_at: looked_at}
+    return "", {}
 
 
 def _waits(why: str) -> Progress:
