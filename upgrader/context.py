@@ -15,12 +15,12 @@ from upgrader.adapters.journal import JournalFile
 from upgrader.adapters.playbook_file import LoadedPlaybook, load
 from upgrader.adapters.run_folder import held
 from upgrader.flags import Flags
-from upgrader.flow.beside import live_color
+from upgrader.flow.beside import live_color, seen_again
 from upgrader.flow.tiers import survey_tiers
 from upgrader.flow.verify import differences
 from upgrader.model.findings import run_all
 from upgrader.model.fleet import Fleet, Members, fleet_of, joined
-from upgrader.model.measure import joint, measured, members, members_beside, moved, ref_of, tiers_of
+from upgrader.model.measure import joint, measured, members, members_beside, moved, ref_of, tiers_of, turned
 from upgrader.model.playbook import Playbook
 from upgrader.model.plugins import Color, Finding, Signal, StepPlan, Survey
 from upgrader.model.policy import Policy, SignalPolicy, weighed
@@ -261,6 +261,8 @@ def _preflight(bench: Bench, body: Mapping[str, Any], plan: Plan | None) -> tupl
         seen = survey_tiers(book, ports, bench.signals, targets=targets, live=bench.live)
         known = _findings(seen)
     stale = [tuple(moved(block, now)) for block, now in zip(said, seen, strict=True)]
+    if ports.traffic is not None:
+        stale[0] += tuple(turned(said[0], ports.traffic.split()))
     return (*findings_of_all(stale, names(seen)), *known)
 
 
@@ -268,7 +270,8 @@ def _again(seen: Survey, measured: Mapping[str, Any], ports: Ports) -> Survey:
     """Read again what of a tier can have changed within a minute."""
     found = {ref: ports.kube.get(ref) for ref in map(ref_of, measured["workloads"])}
     live = {**seen.live, **{ref: one for ref, one in found.items() if one}}
-    return replace(seen, history=ports.helm.history(), live=live)
+    beside = seen_again(seen.beside, ports) if seen.beside else None
+    return replace(seen, history=ports.helm.history(), live=live, beside=beside)
 
 
 @contextmanager

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 from upgrader.errors import Refused
 from upgrader.model import manifests
@@ -48,13 +49,23 @@ def survey_beside(playbook: Playbook, ports: Ports, new: Rendered, live: Color) 
         live=live,
         release=place.name,
         namespace=place.namespace,
-        exists=ports.kube.get(Ref("v1", "Namespace", "", place.namespace)) is not None,
+        exists=_exists(ports, place.namespace),
         history=ports.beside.history(),
         groups=dict(_groups(place, new)),
         finest_ratio=traffic.finest_ratio,
         delay_seconds=traffic.delay_seconds,
         back=traffic.by_hand(0.0 if live is Color.BLUE else 1.0),
     )
+
+
+def seen_again(place: Beside, ports: Ports) -> Beside:
+    """Return the other place with what can have come there since it was surveyed."""
+    assert ports.beside is not None, "wired for another strategy"
+    return replace(place, exists=_exists(ports, place.namespace), history=ports.beside.history())
+
+
+def _exists(ports: Ports, namespace: str) -> bool:
+    return ports.kube.get(Ref("v1", "Namespace", "", namespace)) is not None
 
 
 def dry_runnable(new: Rendered, beside: Beside | None) -> tuple[Manifest, ...]:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from upgrader.model.fleet import Members, current_hashes, template_digest
-from upgrader.model.plugins import Beside, Finding, Severity, Survey
+from upgrader.model.plugins import Beside, Color, Finding, Severity, Split, Survey
 from upgrader.model.ports import Chart, Denied, Manifest, Ref
 
 ANNOTATION = "upgrader/"
@@ -134,6 +134,33 @@ def moved(measured: Mapping[str, Any], now: Survey) -> Iterator[Finding]:
         if live is not None and template_digest(live) != row["template"]:
             seen = f"the pod template of {row['name']} was changed after the plan was made"
             yield Finding("plan-is-stale", Severity.BLOCK, seen, remedy="find out by whom, then plan again")
+    if now.beside is not None:
+        yield from _place_moved(measured["beside"], now.beside)
+
+
+def _place_moved(was: Mapping[str, Any], place: Beside) -> Iterator[Finding]:
+    """Say what has come to the other place: the way back takes away what was not there."""
+    if place.exists != was["existed"]:
+        turn = "is there now, and was not" if place.exists else "is gone, and was there"
+        seen = f"namespace {place.namespace} {turn} when the plan was made"
+        yield Finding("plan-is-stale", Severity.BLOCK, seen, remedy="find out by whom, then plan again")
+    last = place.history[-1].number if place.history else 0
+    if last != was["last_revision"]:
+        seen = (
+            f"release {place.release} in {place.namespace} was at revision {was['last_revision']}, now {last}"
+        )
+        yield Finding("plan-is-stale", Severity.BLOCK, seen, remedy="find out by whom, then plan again")
+
+
+def turned(measured: Mapping[str, Any], split: Split) -> Iterator[Finding]:
+    """Say if another place than the plan's carries traffic by now, or if that is not known."""
+    live = str(measured["live"])
+    if split.green_ratio != (1.0 if live == Color.GREEN.value else 0.0):
+        now = "not known" if split.green_ratio is None else f"{split.green_ratio:.2%} of it goes to green"
+        seen = f"{live} had all the traffic when the plan was made; now {split.error or now}"
+        yield Finding(
+            "plan-is-stale", Severity.BLOCK, seen, remedy="see which place is live, then plan again"
+        )
 
 
 def _target(survey: Survey, revision: int) -> str:
