@@ -106,8 +106,7 @@ def _tier(seen: Survey, called: str) -> Iterator[Found]:
     release = f"release {called}".rstrip()
     yield Found(seen.known_good > 0, release, f"known-good is revision {seen.known_good}")
     sent = (*seen.old.objects, *seen.new.objects)
-    other = seen.beside.namespace if seen.beside else ""
-    for right in needed_rights(sent, playbook=seen.playbook, beside=other):
+    for right in needed_rights(sent, playbook=seen.playbook, beside=seen.beside):
         if not seen.rights.get(right.key, False):
             yield Found(None if right.tier in OPTIONAL else False, "right", f"may not {right.key}")
     for name, reading in seen.trial.items():

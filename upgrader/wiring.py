@@ -18,7 +18,7 @@ from upgrader.errors import PlaybookInvalid
 from upgrader.flags import Flags
 from upgrader.model.playbook import Playbook, Release
 from upgrader.model.plugins import Color, Signal, Traffic
-from upgrader.model.ports import Ports, ProbeSpec
+from upgrader.model.ports import Ports, ProbeSpec, Ref
 from upgrader.model.watching import Synthetic
 
 if TYPE_CHECKING:
@@ -91,12 +91,20 @@ class Wiring:
         """
         book = self.loaded.playbook
         old = self._helm(book.release, self.folder)
-        new = self._helm(book.beside, self.folder / "beside", origin=old)
+        there = self.kube.get(Ref("v1", "Namespace", "", book.beside.namespace)) is not None
+        new = self._helm(book.beside, self.folder / "beside", origin=old, makes_namespace=not there)
         base = book.strategy.direct.get(live.other.value, "")
         direct = self._direct(base) if base else ()
         return replace(ports, helm=old, beside=new, traffic=traffic, direct=direct)
 
-    def _helm(self, release: Release, folder: Path, *, origin: HelmRelease | None = None) -> HelmRelease:
+    def _helm(
+        self,
+        release: Release,
+        folder: Path,
+        *,
+        origin: HelmRelease | None = None,
+        makes_namespace: bool = True,
+    ) -> HelmRelease:
         from upgrader.adapters.helm import HelmRelease, Target
         from upgrader.adapters.helm_program import Place
         from upgrader.adapters.helm_values import Values
@@ -110,6 +118,7 @@ class Wiring:
             values=Values(self.loaded.files_of(release), release.values.env),
             force_conflicts=True,  # a field that somebody took in mid-run must not keep the bad version
             origin=origin,
+            makes_namespace=makes_namespace,
         )
         return HelmRelease.of(
             target,

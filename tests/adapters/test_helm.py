@@ -232,6 +232,15 @@ def test_what_helm_template_prints_in_place_of_yaml_is_helms_failure(tmp_path: P
         edge.plan_install(pinned)
 
 
+def test_a_namespace_that_is_there_is_not_made(tmp_path: Path) -> None:
+    """Helm would ask for the right to make one, and fail where a team has rights in its namespaces alone."""
+    shell = helm4()
+
+    release(shell, tmp_path, makes_namespace=False).start_install(CHART, labels={})
+
+    assert "--create-namespace" not in shell.words()
+
+
 @pytest.mark.parametrize("keeps", [True, False])
 def test_what_is_uninstalled_keeps_its_records_where_it_may_come_back(keeps: bool, tmp_path: Path) -> None:
     shell = helm4()

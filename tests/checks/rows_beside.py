@@ -98,6 +98,19 @@ ROWS = (
         "watch Pod in edge-green",
     ),
     Row(
+        "rights-helm",
+        "may not make the place",
+        BLOCK,
+        canary(put(missing_rights={"delete Namespace everywhere"}), exists=False),
+        "delete Namespace everywhere",
+    ),
+    Row(
+        "rights-helm",
+        "need not make the place",
+        None,
+        canary(put(missing_rights={"create Namespace everywhere", "delete Namespace everywhere"})),
+    ),
+    Row(
         "beside-taken",
         "stands",
         BLOCK,

@@ -51,6 +51,8 @@ class Target:
         force_conflicts: On the way back (role ``back``), take fields from other managers where the revision
             was applied server-side. Default off.
         origin: The release it is installed beside, whose values are used where the playbook has none.
+        makes_namespace: A new installation makes its namespace; Helm wants the right to, even where it is
+            there already.
     """
 
     place: Place
@@ -62,6 +64,7 @@ class Target:
     known_good: int = 0
     force_conflicts: bool = False
     origin: HelmRelease | None = None
+    makes_namespace: bool = True
 
 
 class HelmRelease:
@@ -316,7 +319,7 @@ class HelmRelease:
                 "install",
                 self._name,
                 str(chart.path),
-                "--create-namespace",
+                *(["--create-namespace"] if self._target.makes_namespace else []),
                 "--skip-crds",
                 "--replace",
                 *values,

@@ -46,8 +46,7 @@ _SHOWN = 8
 def check(survey: Survey) -> Iterator[Finding]:
     """Yield one finding for each tier in which a right is missing."""
     sent = (*survey.old.objects, *survey.new.objects)
-    other = survey.beside.namespace if survey.beside else ""
-    needed = needed_rights(sent, playbook=survey.playbook, beside=other)
+    needed = needed_rights(sent, playbook=survey.playbook, beside=survey.beside)
     for tier, (rule, severity, remedy) in _TIERS.items():
         missing = [one.key for one in needed if one.tier is tier and not survey.rights.get(one.key, False)]
         if missing:

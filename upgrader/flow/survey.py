@@ -48,8 +48,7 @@ def survey(
     groups = grouped(
         chosen(kube, release, plan.old, deployments), found_services, deployments, frozenset(by_ref(sent))
     )
-    other = beside.namespace if beside else ""
-    rights = ask_rights(kube, needed_rights(sent, playbook=playbook, beside=other))
+    rights = ask_rights(kube, needed_rights(sent, playbook=playbook, beside=beside))
     near = nearby(kube, release.namespace, rights)
     found = live_objects(kube, (*sent, *plan.old.hooks, *plan.new.hooks))
     members = {Ref.of(one): one for one in deployments if one["metadata"]["name"] in groups}

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from upgrader.model.playbook import Playbook
+from upgrader.model.plugins import Beside
 from upgrader.model.ports import Manifest, Ref
 from upgrader.model.watching import EnvoyStats
 
@@ -65,6 +66,12 @@ WRITE_DEFINITIONS = tuple(
 """What the step that applies a chart's ``crds/`` needs; asked for where it has something to write."""
 
 
+MAKE_NAMESPACE = tuple(
+    Right(Tier.HELM, verb, Ref("v1", "Namespace", "", "")) for verb in ("create", "delete")
+)
+"""What a second installation needs whose namespace is not there yet: the way back takes it away again."""
+
+
 WAYS = {
     "apiserver": (("get", "proxy"),),
     "portforward": (("get", "portforward"), ("create", "portforward")),
@@ -78,15 +85,17 @@ does not ask, yet one is upgraded sooner than a role. Source: feature gate
 """
 
 
-def needed_rights(objects: Iterable[Manifest], *, playbook: Playbook, beside: str = "") -> tuple[Right, ...]:
+def needed_rights(
+    objects: Iterable[Manifest], *, playbook: Playbook, beside: Beside | None = None
+) -> tuple[Right, ...]:
     """Return the rights a run over these objects needs, without repetition.
 
     Args:
         objects: All that Helm sends, of the old and of the new version.
         playbook: Names the release, and how proxies are reached.
-        beside: Namespace of the other place, where the new version is installed beside the old one.
+        beside: The other place, where the new version is installed beside the old one.
     """
-    places = (playbook.release.namespace, *([beside] if beside else ()))
+    places = (playbook.release.namespace, *([beside.namespace] if beside else ()))
     reaches = [one.reach for one in playbook.signals if isinstance(one, EnvoyStats)]
     own = (right for place in places for right in _own(place))
     reaching = (right for place in places for reach in reaches for right in _reaching(reach, place))
@@ -96,7 +105,8 @@ def needed_rights(objects: Iterable[Manifest], *, playbook: Playbook, beside: st
         for api_version, kind, where in kinds
         for verb in ("get", "create", "patch", "delete")
     )
-    found = (*own, *reaching, *sent, LIST_NODES, LIST_ALL_PODS, *LIST_WEBHOOKS)
+    made = MAKE_NAMESPACE if beside and not beside.exists else ()
+    found = (*own, *reaching, *sent, *made, LIST_NODES, LIST_ALL_PODS, *LIST_WEBHOOKS)
     return tuple(dict.fromkeys(found))
 
 

@@ -221,8 +221,7 @@ class SurveyBuilder:
         known_good = max(
             (one.number for one in self.history if one.status is ReleaseStatus.DEPLOYED), default=0
         )
-        other = self.beside.namespace if self.beside else ""
-        needed = needed_rights(sent, playbook=playbook, beside=other)
+        needed = needed_rights(sent, playbook=playbook, beside=self.beside)
         rights = {one.key: one.key not in self.missing_rights for one in (*needed, *WRITE_DEFINITIONS)}
         chart = Chart(Path("chart.tgz"), "gateway", self.chart_version, "sha256:0")
         return Survey(
