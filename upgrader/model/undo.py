@@ -97,7 +97,7 @@ def _flags(measured: Mapping[str, Any], context_flag: str) -> str:
 
 
 def _let_go(row: Mapping[str, Any]) -> str:
-    spec = {"paused": None, "minReadySeconds": row["min_ready"], "strategy": row["strategy"]}
+    spec = {"paused": None, "minReadySeconds": row.get("min_ready", 0), "strategy": row["strategy"]}
     notes = dict.fromkeys((RUN, REASON, UNDO))
     return json.dumps({"metadata": {"annotations": notes}, "spec": spec}, separators=(",", ":"))
 
