@@ -17,6 +17,7 @@ from tests.checks.rows import (
     proxies,
     proxy,
 )
+from tests.checks.rows_beside import canary
 from upgrader.testing.surveys import DRAIN, an_object, deployment
 
 MADE = deployment("made", replicas=2, container={"name": "envoy", "image": "made:1"})
@@ -145,6 +146,15 @@ HPA = (
     Row("hpa-no-headroom", "room", None, add(scaler(10), to="near")),
     Row("hpa-blind", "no metrics", WARN, add(scaler(10, "False"), to="near"), "FailedGetResourceMetric"),
     Row("hpa-blind", "metrics", None, add(scaler(10), to="near")),
+    Row("hpa-shrinks", "the old one", WARN, canary(add(scaler(10), to="near")), "down to 2 pods"),
+    Row("hpa-shrinks", "the new one", WARN, canary(add(scaler(10), to="new")), "down to 2 pods"),
+    Row(
+        "hpa-shrinks",
+        "never below",
+        None,
+        canary(add(scaler(10), to="near new"), edit("Deployment", "gateway", "spec.replicas", 2)),
+    ),
+    Row("hpa-shrinks", "rolling", None, add(scaler(10), to="near")),
 )
 
 

@@ -17,6 +17,7 @@ from tests.checks.rows import (
     proxy,
     put,
 )
+from tests.checks.rows_beside import canary
 from tests.checks.rows_crds import widgets
 from upgrader.model.ports import ReleaseStatus, Revision
 from upgrader.testing.surveys import an_object, deployment, hook
@@ -265,6 +266,33 @@ HOOKS = (
         add(hook("Secret", "certs", events="pre-install"), to="new_hooks"),
     ),
     Row("hook-recreated", "a Job", None, add(hook("Job", "migrate", events="pre-upgrade"), to="new_hooks")),
+    Row(
+        "delete-hook",
+        "of the old version",
+        WARN,
+        canary(add(hook("Job", "clean", events="pre-delete"), to="old_hooks")),
+        "when the old version is retired",
+    ),
+    Row(
+        "delete-hook",
+        "of the new version",
+        WARN,
+        canary(add(hook("Job", "clean", events="post-delete"), to="new_hooks")),
+        "taken away again",
+    ),
+    Row("delete-hook", "rolling", None, add(hook("Job", "clean", events="pre-delete"), to="new_hooks")),
+    Row(
+        "pre-upgrade-hook",
+        "of an upgrade, and it is installed",
+        None,
+        canary(add(hook("Job", "migrate", events="pre-upgrade"), to="new_hooks")),
+    ),
+    Row(
+        "pre-upgrade-hook",
+        "of an installation beside",
+        INFO,
+        canary(add(hook("Job", "migrate", events="pre-install"), to="new_hooks")),
+    ),
 )
 
 CONFIGURATION = (

@@ -12,8 +12,12 @@ RULES: Mapping[str, str] = {
     "post-upgrade-hook": "A post-upgrade hook runs while all is paused, before any new pod exists.",
     "pre-upgrade-hook": "A pre-upgrade hook runs before everything; a rollback does not undo what it did.",
     "hook-recreated": "An object in use is a hook: Helm deletes it and makes it anew at each upgrade.",
+    "delete-hook": "A delete hook runs when one of two versions is uninstalled, while the other one serves.",
 }
-ONLY_FOR = dict.fromkeys(("post-upgrade-hook", "hook-recreated"), ("rolling",))
+ONLY_FOR = {
+    **dict.fromkeys(("post-upgrade-hook", "hook-recreated"), ("rolling",)),
+    "delete-hook": ("canary", "blue_green"),
+}
 
 _RUNS = ("Job", "Pod")
 _HARMLESS = (
@@ -30,13 +34,14 @@ _HARMLESS = (
 def check(survey: Survey) -> Iterator[Finding]:
     """Yield one finding for each hook an operator should have thought about."""
     safe = survey.playbook.checks.declare.hooks_safe
-    upgrading = survey.chart is not None
+    verb = _verb(survey)
+    yield from _at_uninstall(survey)
     for hook in survey.new.hooks:
         ref = Ref.of(hook)
         events = _events(hook)
         if ref.kind in _RUNS:
-            yield from _runs(ref, hook, _of_this_run(events, upgrading=upgrading), is_safe=ref.name in safe)
-        elif ref.kind not in _HARMLESS and _of_this_run(events, upgrading=upgrading):
+            yield from _runs(ref, hook, _of_this_run(events, verb), is_safe=ref.name in safe)
+        elif ref.kind not in _HARMLESS and _of_this_run(events, verb):
             yield Finding(
                 "hook-recreated",
                 Severity.WARN,
@@ -74,6 +79,31 @@ def _events(hook: Manifest) -> frozenset[str]:
     return frozenset(part.strip() for part in written.split(",") if part.strip())
 
 
-def _of_this_run(events: Iterable[str], *, upgrading: bool) -> frozenset[str]:
-    verb = "upgrade" if upgrading else "rollback"
+def _at_uninstall(survey: Survey) -> Iterator[Finding]:
+    """Yield what Helm runs besides at the retirement of the old version, or when the new one goes again."""
+    if survey.beside is None:
+        return
+    for hooks, moment in (
+        (survey.old.hooks, "the old version is retired, while the new one serves"),
+        (survey.new.hooks, "the new version is taken away again, while the old one serves"),
+    ):
+        for hook in hooks:
+            if Ref.of(hook).kind in _RUNS and _of_this_run(_events(hook), "delete"):
+                yield Finding(
+                    "delete-hook",
+                    Severity.WARN,
+                    f"{Ref.of(hook)} ({', '.join(manifests.images(hook))}) runs when {moment}",
+                    "see that it deletes nothing that both share: CRDs, custom resources, webhooks; else "
+                    "switch it off in the values",
+                    "https://helm.sh/docs/topics/charts_hooks/",
+                )
+
+
+def _verb(survey: Survey) -> str:
+    if survey.beside is not None:
+        return "install"
+    return "upgrade" if survey.chart is not None else "rollback"
+
+
+def _of_this_run(events: Iterable[str], verb: str) -> frozenset[str]:
     return frozenset(event.removesuffix(f"-{verb}") for event in events if event.endswith(f"-{verb}"))

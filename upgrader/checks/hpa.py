@@ -5,17 +5,22 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from upgrader.model import manifests
-from upgrader.model.plugins import Finding, Severity, Survey
+from upgrader.model.plugins import Beside, Finding, Severity, Survey
 from upgrader.model.ports import Manifest, Ref
-from upgrader.model.subjects import Subject, by_ref, nearby, subjects
+from upgrader.model.subjects import Subject, by_ref, nearby, on_data_path, subjects
 
 RULES: Mapping[str, str] = {
     "hpa-and-replicas": "The chart renders replicas for a Deployment that an autoscaler scales.",
     "hpa-growth": "An autoscaler may add pods in mid-run: new ones too, beyond what was gated.",
     "hpa-no-headroom": "An autoscaler is at its maximum: it cannot answer a rise in load.",
     "hpa-blind": "An autoscaler has no metrics: it does not scale at all.",
+    "hpa-shrinks": "An autoscaler takes pods away from the place without traffic, and all of it may come at "
+    "once.",
 }
-ONLY_FOR = dict.fromkeys(("hpa-and-replicas", "hpa-growth"), ("rolling",))
+ONLY_FOR = {
+    **dict.fromkeys(("hpa-and-replicas", "hpa-growth"), ("rolling",)),
+    "hpa-shrinks": ("canary", "blue_green"),
+}
 
 _SOURCE = "https://kubernetes.io/docs/tasks/run-application/horizontal-pod-autoscale/"
 
@@ -27,6 +32,30 @@ def check(survey: Survey) -> Iterator[Finding]:
         for scaler in nearby(survey, "HorizontalPodAutoscaler"):
             if _scales(scaler, one.ref):
                 yield from _said(one, scaler, rendered=manifests.replicas(new.get(one.ref, {})))
+    if survey.beside is not None:
+        yield from _shrinks(survey, survey.beside)
+
+
+def _shrinks(survey: Survey, beside: Beside) -> Iterator[Finding]:
+    """Compare the least number of each autoscaler, in both places, with what carries the traffic now."""
+    needed: dict[str, int] = {}
+    for one in on_data_path(survey):
+        needed[one.group] = needed.get(one.group, 0) + one.replicas
+    new = [one for one in survey.new.objects if one.get("kind") == "HorizontalPodAutoscaler"]
+    places = ((survey.groups, nearby(survey, "HorizontalPodAutoscaler")), (beside.groups, new))
+    for groups, scaler in ((groups, scaler) for groups, scalers in places for scaler in scalers):
+        spec = scaler.get("spec") or {}
+        count = needed.get(groups.get((spec.get("scaleTargetRef") or {}).get("name", ""), ""), 0)
+        least = int(spec.get("minReplicas") or 1)
+        if least < count:
+            yield Finding(
+                "hpa-shrinks",
+                Severity.WARN,
+                f"{Ref.of(scaler)} may go down to {least} pods while no traffic comes; {count} carry it now",
+                f"set minReplicas to {count} until the run is over: a bake is long enough for that, and "
+                "the last rung or the way back brings all traffic at once",
+                _SOURCE,
+            )
 
 
 def _scales(scaler: Manifest, ref: Ref) -> bool:
