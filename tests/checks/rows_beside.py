@@ -51,6 +51,8 @@ def held(status: ReleaseStatus) -> tuple[Revision, ...]:
 
 ROLE = an_object("rbac.authorization.k8s.io/v1", "ClusterRole", name="gateway")
 del ROLE["metadata"]["namespace"]
+READER = an_object("rbac.authorization.k8s.io/v1", "RoleBinding", name="auth-reader")
+READER["metadata"]["namespace"] = "kube-system"
 CRD = an_object(
     "apiextensions.k8s.io/v1",
     "CustomResourceDefinition",
@@ -130,6 +132,13 @@ ROWS = (
     Row("drain-budget", "without traffic", WARN, canary(), "a drained node or an HPA does not"),
     Row("beside-smaller", "more", None, canary(edit("Deployment", "gateway", "spec.replicas", 30, "new"))),
     Row("beside-shared-object", "same name", BLOCK, canary(add(ROLE, to="old new")), "ClusterRole gateway"),
+    Row(
+        "beside-shared-object",
+        "in a third namespace",
+        BLOCK,
+        canary(add(READER, to="old new")),
+        "auth-reader",
+    ),
     Row("beside-shared-object", "one only", None, canary(add(ROLE, to="new"))),
     Row("beside-crds-templated", "plain", BLOCK, canary(add(CRD, to="old")), "routes.edge.dev"),
     Row("beside-crds-templated", "kept", None, canary(add(KEPT, to="old"))),

@@ -6,14 +6,14 @@ from collections.abc import Iterable, Iterator
 
 from upgrader.model import definitions, manifests
 from upgrader.model.plugins import Beside, Finding, Severity, Survey
-from upgrader.model.ports import Manifest, ReleaseStatus
+from upgrader.model.ports import Ref, ReleaseStatus
 from upgrader.model.strategy import BlueGreen, Canary
-from upgrader.model.subjects import on_data_path
+from upgrader.model.subjects import by_ref, on_data_path
 
 RULES = {
     "beside-taken": "A release stands in the other place already: it would be overwritten.",
     "beside-smaller": "The new version would have fewer pods on the data path than the old one has now.",
-    "beside-shared-object": "Both installations hold an object of one name outside their namespaces.",
+    "beside-shared-object": "Both installations hold an object of one name outside their own namespaces.",
     "beside-crds-templated": "The old version holds CRDs as plain objects: retiring it would delete them.",
     "beside-resources-go": "The old version holds custom resources: they go when it is retired.",
     "rung-too-fine": "The balancer cannot part traffic as finely as a rung of the playbook.",
@@ -73,8 +73,8 @@ def _smaller(survey: Survey, beside: Beside) -> Iterator[Finding]:
 
 def _shared(survey: Survey) -> Iterator[Finding]:
     """Say it before Helm does, which refuses to install what another release owns."""
-    old = {_outside(one) for one in survey.old.objects} - {None}
-    shared = sorted({str(name) for one in survey.new.objects if (name := _outside(one)) in old})
+    old = {_named(ref) for ref in by_ref(survey.old.objects)}
+    shared = sorted({name for ref in by_ref(survey.new.objects) if (name := _named(ref)) in old})
     if shared:
         yield Finding(
             "beside-shared-object",
@@ -85,10 +85,9 @@ def _shared(survey: Survey) -> Iterator[Finding]:
         )
 
 
-def _outside(one: Manifest) -> str | None:
-    """Name an object that lives in no namespace."""
-    metadata = one.get("metadata") or {}
-    return None if metadata.get("namespace") else f"{one.get('kind')} {metadata.get('name')}"
+def _named(ref: Ref) -> str:
+    """Name an object whatever version of its API it is written in."""
+    return f"{ref.kind} {ref.name}" + (f" in {ref.namespace}" if ref.namespace else "")
 
 
 def _goes_with_the_old(survey: Survey) -> Iterator[Finding]:
