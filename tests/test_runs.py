@@ -10,6 +10,7 @@ import pytest
 from upgrader import runs
 from upgrader.errors import Refused
 from upgrader.flags import Flags
+from upgrader.model.ports import Ports
 from upgrader.model.run import fold
 from upgrader.runs import lease_told, require_same_cluster
 
@@ -34,6 +35,27 @@ def test_a_run_is_not_taken_up_in_another_cluster_of_the_same_name() -> None:
         require_same_cluster(cast(Any, Cluster("uid-2")), MEASURED)
 
     assert "'prod'" in refused.value.remedy
+
+
+class Files:
+    """A Helm with values files."""
+
+    kept = True
+
+    def forget_values(self) -> None:
+        self.kept = False
+
+
+def test_no_values_file_outlives_a_run_not_that_of_the_place_beside_either() -> None:
+    """They hold the licence keys and passwords of the release."""
+    old, beside = Files(), Files()
+    nothing = cast(Any, None)
+    ports = Ports(nothing, nothing, cast(Any, old), nothing, nothing, nothing, beside=cast(Any, beside))
+
+    ports.forget_values()
+
+    assert not old.kept
+    assert not beside.kept
 
 
 def test_without_its_cluster_a_run_says_why_its_holder_is_not_known(tmp_path: Path) -> None:

@@ -63,8 +63,7 @@ def _drive(bench: Bench, recorder: Recorder) -> Run:
     bench.flags.interrupts.listen()
     run = Engine(recorder).drive()
     if run.is_over:
-        for helm in recorder.world.ports.releases:
-            helm.forget_values()
+        recorder.world.ports.forget_values()
     return run
 
 

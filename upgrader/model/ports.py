@@ -556,6 +556,11 @@ class Ports:
         """Return the release of each tier, also where there is but one."""
         return self.tiers or (self.helm,)
 
+    def forget_values(self) -> None:
+        """Delete the values files of every Helm, secrets among them; also of the one in the place beside."""
+        for helm in (*self.releases, *([self.beside] if self.beside else ())):
+            helm.forget_values()
+
     def of_tier(self, tier: int) -> Ports:
         """Return the same world with another tier's release as ``helm``."""
         return replace(self, helm=self.releases[tier])
