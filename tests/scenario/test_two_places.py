@@ -170,6 +170,21 @@ def test_a_share_that_comes_late_is_waited_for() -> None:
     assert stage.front.moves == [0.1, 0.5, 1.0]
 
 
+def test_traffic_moved_by_hand_in_the_bake_keeps_the_old_version_and_is_said() -> None:
+    stage = TwoPlaces()
+
+    def take_back(seconds: float) -> float:
+        if stage.front.moves == [0.1, 0.5, 1.0] and stage.seen[-1] == "observing":
+            stage.front.move(0.5)
+        return 0.0
+
+    stage.errors = take_back
+    run = stage.run()
+
+    assert (run.phase, stage.old.asked) == (Phase.PAUSED, [])
+    assert "does not say that the new version has all the traffic" in run.reason
+
+
 def test_a_throttled_balancer_is_asked_at_a_modest_pace() -> None:
     stage = troubled("denied", since=5)()
 

@@ -44,7 +44,7 @@ STEPS = (
     shift(1, 0.1, Gate.STAND),
     shift(2, 0.5, Gate.STAND),
     shift(3, 1.0, Gate.BAKE),
-    StepPlan("retire", "retire", Gate.SETTLE, {}, 60.0, 1.0),
+    StepPlan("retire", "retire", Gate.SETTLE, {}, 60.0, 1.0, patient=True),
 )
 
 

@@ -52,11 +52,13 @@ class Retire:
                 False, "", failed=f"helm left revision {last.number} as {last.status}: {helm.output(process)}"
             )
         if not is_set(scene, 1.0):
-            return Progress(False, "the balancer does not say that the new version has all the traffic")
+            said = "the balancer does not say that the new version has all the traffic"
+            return Progress(False, said, facts={"waits_for": said})
         known = helm.started("forward")
         if known is None or not helm.running(known):
             known = helm.start_uninstall(as_="forward", keep_history=True)
-        return Progress(False, "helm uninstalls the old version", facts={"forward": body_of(known)})
+        facts = {"forward": body_of(known), "waits_for": "the old version is not gone yet"}
+        return Progress(False, "helm uninstalls the old version", facts=facts)
 
     def brake(self, scene: Scene) -> Progress:
         """What is left of the old version has no traffic, so Helm may end."""
