@@ -56,7 +56,9 @@ class Bench:
         return reading.values["old_healthy"], reading.values["new_healthy"]
 
     def facts(self) -> list[tuple[str, Weight]]:
-        return [(fact.rule, fact.weight) for fact in self.balancer.read(self.fleet()).facts]
+        """Return what it says of the gateway at one more look, but for what a gate only waits for."""
+        said = self.balancer.read(self.fleet()).facts
+        return [(fact.rule, fact.weight) for fact in said if fact.weight is not Weight.WAIT]
 
 
 def balancer(front: Front, **settings: Any) -> HaproxyTraffic:
