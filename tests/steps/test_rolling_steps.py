@@ -201,7 +201,7 @@ def test_a_batch_is_done_when_its_pods_are_ready_and_none_is_missing(
     pods: tuple[Pod, ...], available: int, done: bool
 ) -> None:
     reached = replace(ROLLING, wanted_new=2, wanted_old=3, total=5, available=available, max_surge=1)
-    here, _ = scene(replace(reached, max_unavailable=0, min_ready=3), pods=pods)
+    here, _ = scene(replace(reached, max_unavailable=0), pods=pods)
 
     assert roll_batch.build(BATCH).poll(here).done is done
 
@@ -219,7 +219,7 @@ def test_the_brake_pauses_with_the_surplus_that_exists() -> None:
     progress = roll_batch.build(BATCH).brake(here)
 
     rolling = {"maxUnavailable": 0, "maxSurge": 1}
-    spec = {"paused": True, "minReadySeconds": 3, "strategy": {"rollingUpdate": rolling}}
+    spec = {"paused": True, "strategy": {"rollingUpdate": rolling}}
     assert kube.asked == [("patch", {"spec": spec})]
     assert not progress.done
 

@@ -7,8 +7,9 @@ left; at the target, paused with ``maxSurge`` equal to the surplus that exists, 
 Kubernetes 1.37.2 with 20 replicas, 2026-11; the controller's ``scale`` and ``reconcileNewReplicaSet``.)
 
 Nor may the patch come late: once a new pod is available, an old one goes and the next new one is made. So
-while a batch rolls, ``minReadySeconds`` holds each new pod back from counting as available for longer than
-any two looks are apart; the pause gives the chart's own number back, and the pods count at once.
+from the first batch to the last but one, ``minReadySeconds`` holds each new pod back from counting as
+available for longer than any two looks are apart. It stays through the pauses: taken back and set anew, it
+would have pods that count already count no more, and ``availableReplicas`` dip below ``replicas``.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from typing import Any, Final
 from upgrader.model.fleet import Fleet, Side, Workload
 
 GUARD_SECONDS: Final = 10
-"""How long a new pod must be Ready before the controller goes on, while a batch rolls. Two looks were seen
+"""How long a new pod must be Ready before the controller goes on, until the last batch. Two looks were seen
 1.4 s apart on a machine with too much to do; a process that was killed is not stopped, but slowed."""
 
 
@@ -76,7 +77,7 @@ def unpaused(workload: Workload, target: int, chart: ChartRoll) -> dict[str, Any
     }
 
 
-def paused(workload: Workload, chart: ChartRoll) -> dict[str, Any]:
+def paused(workload: Workload) -> dict[str, Any]:
     """Return the spec that keeps old and new exactly as they are.
 
     A paused Deployment is driven to ``replicas + maxSurge`` in proportion, so the surge must be the surplus
@@ -84,7 +85,7 @@ def paused(workload: Workload, chart: ChartRoll) -> dict[str, Any]:
     """
     surplus = max(0, workload.wanted_new + workload.wanted_old - workload.replicas)
     rolling = {"maxUnavailable": 0 if surplus else 1, "maxSurge": surplus}
-    return {"paused": True, "minReadySeconds": chart.min_ready, "strategy": {"rollingUpdate": rolling}}
+    return {"paused": True, "strategy": {"rollingUpdate": rolling}}
 
 
 def next_spec(workload: Workload, target: int, chart: ChartRoll) -> dict[str, Any] | None:
@@ -92,9 +93,9 @@ def next_spec(workload: Workload, target: int, chart: ChartRoll) -> dict[str, An
     if workload.observed < workload.generation:
         return None
     reached = workload.wanted_new >= target and target < workload.replicas
-    spec = paused(workload, chart) if reached else unpaused(workload, target, chart)
-    rolling = spec["strategy"]["rollingUpdate"]
-    wanted = (spec["paused"], spec["minReadySeconds"], rolling["maxUnavailable"], rolling["maxSurge"])
+    spec = paused(workload) if reached else unpaused(workload, target, chart)
+    rolling, min_ready = spec["strategy"]["rollingUpdate"], spec.get("minReadySeconds", workload.min_ready)
+    wanted = (spec["paused"], min_ready, rolling["maxUnavailable"], rolling["maxSurge"])
     live = (workload.paused, workload.min_ready, workload.max_unavailable, workload.max_surge)
     return None if live == wanted else spec
 

@@ -58,7 +58,7 @@ class RollBatch:
             if workload.paused or not has_new_template(workload, row["template"]):
                 continue
             if workload.observed >= workload.generation:
-                set_spec(scene, workload, paused(workload, new_chart(workload, row)))
+                set_spec(scene, workload, paused(workload))
             left.append(row["name"])
         return Progress(not left, f"pausing {', '.join(left)}" if left else "all are paused")
 

@@ -38,17 +38,17 @@ class Thaw:
     def brake(self, scene: Scene) -> Progress:
         """Pause what still has old pods."""
         left = []
-        for workload, row in pairs(self.plan, scene):
+        for workload, _ in pairs(self.plan, scene):
             if not workload.paused and workload.wanted_old:
-                set_spec(scene, workload, paused(workload, new_chart(workload, row)))
+                set_spec(scene, workload, paused(workload))
                 left.append(workload.ref.name)
         return Progress(not left, f"pausing {', '.join(left)}" if left else "nothing is being replaced")
 
     def undo(self, scene: Scene) -> Progress:
         """Pause all again, so that the way back by Helm replaces nothing before its time."""
-        running = [(workload, row) for workload, row in pairs(self.plan, scene) if not workload.paused]
-        for workload, row in running:
-            set_spec(scene, workload, paused(workload, new_chart(workload, row)))
+        running = [workload for workload, _ in pairs(self.plan, scene) if not workload.paused]
+        for workload in running:
+            set_spec(scene, workload, paused(workload))
         return Progress(not running, "pausing again" if running else "all are paused")
 
 
