@@ -27,6 +27,7 @@ defaults
     mode http
     retries 0
     timeout connect 1s
+    timeout check 2s
     timeout client 10s
     timeout server 10s
     load-server-state-from-file global
