@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
+from upgrader.model.listing import listed
 from upgrader.model.plugins import Finding, Severity, Survey
 from upgrader.model.rights import Tier, needed_rights
 
@@ -50,7 +51,4 @@ def check(survey: Survey) -> Iterator[Finding]:
     for tier, (rule, severity, remedy) in _TIERS.items():
         missing = [one.key for one in needed if one.tier is tier and not survey.rights.get(one.key, False)]
         if missing:
-            shown = ", ".join(missing[:_SHOWN]) + (
-                f" and {len(missing) - _SHOWN} more" if missing[_SHOWN:] else ""
-            )
-            yield Finding(rule, severity, f"we may not: {shown}", remedy, _SOURCE)
+            yield Finding(rule, severity, f"we may not: {listed(missing, _SHOWN)}", remedy, _SOURCE)

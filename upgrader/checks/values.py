@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
+from upgrader.model.listing import listed
 from upgrader.model.plugins import Finding, Severity, Survey
 
 RULES: Mapping[str, str] = {
@@ -16,12 +17,11 @@ _SHOWN = 8
 def check(survey: Survey) -> Iterator[Finding]:
     """Yield one finding for each source of values with keys that the chart does not know."""
     for source, keys in survey.unknown_values.items():
-        shown = ", ".join(keys[:_SHOWN]) + (f" and {len(keys) - _SHOWN} more" if keys[_SHOWN:] else "")
         if keys:
             yield Finding(
                 "values-unknown",
                 Severity.WARN,
-                f"{source}: the new chart does not know {shown}",
+                f"{source}: the new chart does not know {listed(keys, _SHOWN)}",
                 "compare with `helm show values` of the new chart",
                 "https://helm.sh/docs/topics/charts/#schema-files",
             )

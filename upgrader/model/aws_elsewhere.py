@@ -13,6 +13,7 @@ from typing import Any, Final
 
 from upgrader.errors import BalancerUnwilling
 from upgrader.model.aws_forward import weights_of
+from upgrader.model.listing import listed
 from upgrader.model.reading import Fact, Weight
 
 AGAIN_SECONDS: Final = 300.0
@@ -113,6 +114,5 @@ def _pages(
 def _told(arns: tuple[str, ...]) -> tuple[Fact, ...]:
     if not arns:
         return ()
-    more = f" and {len(arns) - _SHOWN} more" if arns[_SHOWN:] else ""
-    text = f"traffic of {', '.join(arns[:_SHOWN])}{more} is not moved, and ends with its target group"
+    text = f"traffic of {listed(arns, _SHOWN)} is not moved, and ends with its target group"
     return (Fact(Weight.NOTE, "traffic-not-moved", text),)

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from typing import Final
 
 from upgrader.model.fleet import Pod, Side
+from upgrader.model.listing import listed
 from upgrader.model.proxy_stats import ProxyStats
 from upgrader.model.reading import Fact, Weight
 
@@ -133,9 +134,8 @@ def _fact(
     if not said:
         return None
     pod, text = said[0]
-    names = ", ".join(one.name for one, _ in said[:_NAMED])
-    more = f" and {len(said) - _NAMED} more" if len(said) > _NAMED else ""
-    return Fact(weight, rule, f"{len(said)} {pod.side.value} proxies ({names}{more}); {pod.name}: {text}")
+    names = listed([one.name for one, _ in said], _NAMED)
+    return Fact(weight, rule, f"{len(said)} {pod.side.value} proxies ({names}); {pod.name}: {text}")
 
 
 def _refused(proxy: _Proxy, *, had_before: bool | None = None) -> str:

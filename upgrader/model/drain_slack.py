@@ -13,6 +13,7 @@ from typing import Final
 
 from upgrader.model.fleet import Fleet, Pod, Side
 from upgrader.model.health import Health
+from upgrader.model.listing import listed
 from upgrader.model.policy import LATE_READINGS
 from upgrader.model.reading import Fact, Weight
 
@@ -226,8 +227,7 @@ def _first(before: float | None, now: float) -> float:
 
 
 def _names(pods: Sequence[Pod]) -> str:
-    more = f" and {len(pods) - _NAMED} more" if len(pods) > _NAMED else ""
-    return ", ".join(pod.name for pod in pods[:_NAMED]) + more
+    return listed([pod.name for pod in pods], _NAMED)
 
 
 def _it(pods: Sequence[Pod]) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import Final
 
 from upgrader.model.fleet import Pod, Side
+from upgrader.model.listing import listed
 from upgrader.model.reading import Fact, Weight
 
 _NAMED: Final = 3
@@ -51,8 +52,7 @@ class FirstRequests:
         ]
         if not silent:
             return ()
-        more = f" and {len(silent) - _NAMED} more" if len(silent) > _NAMED else ""
-        named = ", ".join(silent[:_NAMED]) + more
+        named = listed(silent, _NAMED)
         text = f"{self._source}: no traffic yet on {len(silent)} of {len(serving)} new pods: {named}"
         return (Fact(Weight.WAIT, "no-traffic-yet", text),)
 

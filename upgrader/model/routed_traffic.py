@@ -19,6 +19,7 @@ from typing import Any, Final
 
 from upgrader.errors import BalancerUnwilling, ClusterConflict, UpgraderError
 from upgrader.model.fleet import Fleet
+from upgrader.model.listing import listed
 from upgrader.model.plugins import Color, Split
 from upgrader.model.ports import Clock, Kube, Manifest, PatchKind, Ports, Ref, Watch
 from upgrader.model.reading import Fact, Reading, Weight
@@ -242,8 +243,7 @@ class RoutedTraffic:
         """Name other objects of the namespace that send to a place: nobody moves what they send."""
         past = sorted(str(Ref.of(one)) for one in others if self._weights(one).is_any)
         if past:
-            more = f" and {len(past) - _SHOWN} more" if past[_SHOWN:] else ""
-            text = f"traffic of {', '.join(past[:_SHOWN])}{more} is not moved, and ends with its place"
+            text = f"traffic of {listed(past, _SHOWN)} is not moved, and ends with its place"
             yield Fact(Weight.NOTE, "traffic-not-moved", text)
 
     def _reading(
