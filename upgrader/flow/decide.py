@@ -9,7 +9,7 @@ from upgrader.model.phase import WATCHED, Event, Phase
 from upgrader.model.plugins import Gate
 from upgrader.model.policy import BRAKE_EVIDENCE, CALM_SECONDS
 from upgrader.model.run import Run, new_pods
-from upgrader.model.verdict import Judgement, Verdict, awaited, backends_missing, judge
+from upgrader.model.verdict import Judgement, Verdict, backends_missing, judge, lacking
 
 SETTLED_SECONDS = 3.0
 """How long a doubt that is no evidence must be gone before a brake is let go."""
@@ -104,8 +104,7 @@ def _overdue(run: Run, now: float) -> list[Judgement]:
     waited = now - run.gate_since
     if not gating or waited <= max(LEAST_PATIENCE_SECONDS, GATE_PATIENCE * _least(run)):
         return []
-    lacks = [backends_missing(run), *(awaited(run, name) for name in run.policy.signals)]
-    why = "; ".join(one for one in lacks if one)
+    why = "; ".join(lacking(run))
     text = f"the gate after {run.step.id} has not passed in {waited:.0f} s{why and ': '}{why}"
     return [Judgement("gate", Verdict.TOO_LITTLE, text, holds=True)]
 

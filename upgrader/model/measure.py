@@ -48,7 +48,7 @@ def _beside(place: Beside) -> dict[str, Any]:
             "release": place.release,
             "namespace": place.namespace,
             "existed": place.exists,
-            "last_revision": place.history[-1].number if place.history else 0,
+            "last_revision": place.last_revision,
             "groups": dict(place.groups),
             "delay_seconds": place.delay_seconds,
         },
@@ -126,14 +126,11 @@ def moved(measured: Mapping[str, Any], now: Survey) -> Iterator[Finding]:
     was, last = int(measured["last_revision"]), now.history[-1].number
     if last != was:
         seen = f"the plan was made at revision {was}; now revision {last} is the newest"
-        yield Finding(
-            "plan-is-stale", Severity.BLOCK, seen, remedy="look at the new revision, then plan again"
-        )
+        yield _stale(seen, "look at the new revision")
     for row in measured["workloads"]:
         live = now.live.get(ref_of(row))
         if live is not None and template_digest(live) != row["template"]:
-            seen = f"the pod template of {row['name']} was changed after the plan was made"
-            yield Finding("plan-is-stale", Severity.BLOCK, seen, remedy="find out by whom, then plan again")
+            yield _stale(f"the pod template of {row['name']} was changed after the plan was made")
     if now.beside is not None:
         yield from _place_moved(measured["beside"], now.beside)
 
@@ -142,14 +139,10 @@ def _place_moved(was: Mapping[str, Any], place: Beside) -> Iterator[Finding]:
     """Say what has come to the other place: the way back takes away what was not there."""
     if place.exists != was["existed"]:
         turn = "is there now, and was not" if place.exists else "is gone, and was there"
-        seen = f"namespace {place.namespace} {turn} when the plan was made"
-        yield Finding("plan-is-stale", Severity.BLOCK, seen, remedy="find out by whom, then plan again")
-    last = place.history[-1].number if place.history else 0
-    if last != was["last_revision"]:
-        seen = (
-            f"release {place.release} in {place.namespace} was at revision {was['last_revision']}, now {last}"
-        )
-        yield Finding("plan-is-stale", Severity.BLOCK, seen, remedy="find out by whom, then plan again")
+        yield _stale(f"namespace {place.namespace} {turn} when the plan was made")
+    before, last = was["last_revision"], place.last_revision
+    if last != before:
+        yield _stale(f"release {place.release} in {place.namespace} was at revision {before}, now {last}")
 
 
 def turned(measured: Mapping[str, Any], split: Split) -> Iterator[Finding]:
@@ -158,9 +151,11 @@ def turned(measured: Mapping[str, Any], split: Split) -> Iterator[Finding]:
     if split.green_ratio != (1.0 if live == Color.GREEN.value else 0.0):
         now = "not known" if split.green_ratio is None else f"{split.green_ratio:.2%} of it goes to green"
         seen = f"{live} had all the traffic when the plan was made; now {split.error or now}"
-        yield Finding(
-            "plan-is-stale", Severity.BLOCK, seen, remedy="see which place is live, then plan again"
-        )
+        yield _stale(seen, "see which place is live")
+
+
+def _stale(seen: str, do: str = "find out by whom") -> Finding:
+    return Finding("plan-is-stale", Severity.BLOCK, seen, remedy=f"{do}, then plan again")
 
 
 def _target(survey: Survey, revision: int) -> str:

@@ -127,6 +127,11 @@ class Beside:
     delay_seconds: float
     back: str
 
+    @property
+    def last_revision(self) -> int:
+        """The release's newest revision there; 0 where it has none."""
+        return self.history[-1].number if self.history else 0
+
 
 SignalFactory = Callable[[Mapping[str, Any], Ports], Signal]
 

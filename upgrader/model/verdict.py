@@ -151,18 +151,24 @@ _RULES: tuple[_Rule, ...] = (_breach, _ceiling, _blind, _partial, _silent, _doub
 
 def _awaits(run: Run, signal: str, gate: Gate) -> Judgement | None:
     """Tell what a gate waits for by name: requests on each new pod, a balancer to let go of an old one."""
-    text = awaited(run, signal)
+    text = _awaited(run, signal)
     if gate is Gate.NONE or not text:
         return None
     counts = run.policy.signals[signal].weight > 0
     return Judgement(signal, Verdict.NO_TRAFFIC if counts else Verdict.TOO_LITTLE, text)
 
 
-def awaited(run: Run, signal: str) -> str:
+def _awaited(run: Run, signal: str) -> str:
     """Return what the signal's last reading says a gate must wait for, or the empty text."""
     reading = run.latest.get(signal)
     found = (fact.text for fact in (reading.facts if reading else ()) if fact.weight is Weight.WAIT)
     return "; ".join(found)
+
+
+def lacking(run: Run) -> tuple[str, ...]:
+    """Return what a gate waits for beside its time, in words; nothing where it lacks nothing."""
+    found = (backends_missing(run), *(_awaited(run, name) for name in run.policy.signals))
+    return tuple(filter(None, found))
 
 
 def _stands(run: Run, signal: str, gate: Gate) -> Judgement | None:

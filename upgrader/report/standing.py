@@ -12,7 +12,7 @@ from upgrader.model.phase import Phase
 from upgrader.model.plugins import Gate
 from upgrader.model.reading import Fact, Weight
 from upgrader.model.run import Run
-from upgrader.model.verdict import awaited, backends_missing, needed_seconds
+from upgrader.model.verdict import lacking, needed_seconds
 from upgrader.report.wording import began_step_at, seconds
 
 _WANTED = " wanted"
@@ -110,8 +110,7 @@ def _gate(run: Run, spent: float, needed: Mapping[str, float]) -> Wait | None:
         return None
     bakes = run.step.gate is Gate.BAKE
     what, least = ("bake", run.policy.bake_seconds) if bakes else ("gate", run.policy.stand_seconds)
-    lacks = (backends_missing(run), *(awaited(run, name) for name in run.policy.signals))
-    parts = [Wait(what, min(spent, least), least, next(filter(None, lacks), "least time"))]
+    parts = [Wait(what, min(spent, least), least, next(iter(lacking(run)), "least time"))]
     for name, seconds_needed in needed.items():
         stood = run.gate_seconds.get(name, 0.0)
         detail = f"good looks: {name}"
